@@ -1,0 +1,3 @@
+//! The browser client: one federated client in a Worker.
+
+pub mod messages;

@@ -1,0 +1,15 @@
+//! Federated learning without I/O: what server and clients share.
+//!
+//! No sockets, files, clock or threads here: time and randomness are arguments, and the state
+//! machines return what is to be done. `tests/` compares this crate's dependencies with a list.
+
+pub mod adapter;
+pub mod aggregate;
+pub mod codec;
+pub mod error;
+pub mod partition;
+pub mod protocol;
+pub mod random;
+pub mod settings;
+pub mod soft_labels;
+pub mod task;

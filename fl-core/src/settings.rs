@@ -1,0 +1,434 @@
+//! The settings of a room: one struct for the page, the command line and the protocol.
+//!
+//! Every choice that LP-FL (arXiv 2307.13896) leaves open is a field here, with its default.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::SettingsError;
+use crate::partition::Deal;
+use crate::soft_labels::SoftLabelSettings;
+use crate::task::Task;
+
+/// Everything that decides how a room learns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub struct RoomSettings {
+    /// The room's title, shown to everyone. 1 to 80 characters.
+    pub title: String,
+    /// Name of the base model, as the server lists it.
+    pub model: String,
+    /// Labels, label words and pattern.
+    pub task: Task,
+    /// Which texts a client works on.
+    pub texts: Texts,
+    /// Shape of the trained adapter.
+    pub lora: LoraSettings,
+    /// Local training in a tab.
+    pub training: TrainingSettings,
+    /// Labels that the global model gives to a client's unlabelled texts.
+    pub soft_labels: SoftLabelSettings,
+    /// Which of a client's examples count as `n_k` in FedAvg.
+    pub weighting: Weighting,
+    /// When a round starts, ends and is given up.
+    pub round: RoundSettings,
+    /// Seed of everything random in the room: adapter initialisation, dealing, sampling, shuffling.
+    pub seed: u32,
+}
+
+impl Default for RoomSettings {
+    fn default() -> Self {
+        Self {
+            title: "Reviews".into(),
+            model: "default".into(),
+            task: Task::reviews(),
+            texts: Texts::default(),
+            lora: LoraSettings::default(),
+            training: TrainingSettings::default(),
+            soft_labels: SoftLabelSettings::default(),
+            weighting: Weighting::default(),
+            round: RoundSettings::default(),
+            seed: 0,
+        }
+    }
+}
+
+/// Where a client's texts come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case", deny_unknown_fields)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub enum Texts {
+    /// Every client is dealt its own share of a corpus that the server ships.
+    Corpus {
+        /// The corpus's name, as the server lists it.
+        corpus: String,
+        /// How much of it one client holds.
+        deal: Deal,
+    },
+    /// Every client brings its own texts, which never leave it.
+    Own,
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self::Corpus {
+            corpus: "reviews".into(),
+            deal: Deal::default(),
+        }
+    }
+}
+
+/// Shape of the LoRA matrices: `W = W0 + (alpha / rank) · B · A` (Hu et al. 2021).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub struct LoraSettings {
+    /// Rank r of A (r × in) and B (out × r). 1 to 256.
+    pub rank: u32,
+    /// Numerator of the scale alpha / rank.
+    pub alpha: f32,
+    /// The adapted projections, in every layer.
+    pub targets: Vec<LoraTarget>,
+}
+
+impl Default for LoraSettings {
+    fn default() -> Self {
+        Self {
+            rank: 8,
+            alpha: 16.0,
+            targets: vec![LoraTarget::Query, LoraTarget::Value],
+        }
+    }
+}
+
+impl LoraSettings {
+    /// The factor alpha / rank before B · A.
+    pub fn scale(&self) -> f32 {
+        self.alpha / self.rank as f32
+    }
+}
+
+/// A projection of the self-attention that LoRA can adapt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub enum LoraTarget {
+    /// The query projection.
+    Query,
+    /// The value projection.
+    Value,
+}
+
+/// AdamW with linear warm-up and linear decay over the steps of one local round.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub struct TrainingSettings {
+    /// Peak learning rate.
+    pub learning_rate: f32,
+    /// Passes over a client's gold and soft examples in one round.
+    pub epochs: u32,
+    /// Texts per step.
+    pub batch_size: u32,
+    /// AdamW's decoupled weight decay.
+    pub weight_decay: f32,
+    /// AdamW's β₁.
+    pub beta1: f32,
+    /// AdamW's β₂.
+    pub beta2: f32,
+    /// AdamW's ε.
+    pub epsilon: f32,
+    /// Share of a round's steps over which the learning rate rises from zero.
+    pub warmup: f32,
+    /// What the learning rate does after the warm-up.
+    pub decay: Decay,
+    /// The gradient's global L2 norm is cut to this; 0 leaves it alone.
+    pub clip_norm: f32,
+}
+
+impl Default for TrainingSettings {
+    fn default() -> Self {
+        Self {
+            learning_rate: 1e-3,
+            epochs: 2,
+            batch_size: 8,
+            weight_decay: 0.01,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            warmup: 0.1,
+            decay: Decay::Linear,
+            clip_norm: 1.0,
+        }
+    }
+}
+
+/// The learning rate after the warm-up, within one local round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub enum Decay {
+    /// Stays at the peak.
+    Constant,
+    /// Falls in a straight line to zero at the last step.
+    Linear,
+}
+
+/// Which examples count as a client's `n_k` in FedAvg.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub enum Weighting {
+    /// Gold and soft-labelled examples, as FeS counts them.
+    #[default]
+    GoldAndSoft,
+    /// Gold examples only.
+    Gold,
+    /// Every client counts the same.
+    Equal,
+}
+
+/// When a round starts, ends and is given up (terms of Bonawitz et al. 2019).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub struct RoundSettings {
+    /// Whether rounds start by themselves or when the owner says so.
+    pub start: Start,
+    /// Clients that must be ready before a round starts.
+    pub quorum: Quorum,
+    /// Fewest reports that make a round; below it the round is abandoned and tried again.
+    pub minimum: u32,
+    /// Most clients selected for one round, drawn at random; 0 selects every ready client.
+    pub sample: u32,
+    /// Reports that end a round early, so that more can be selected than needed; 0 waits for all.
+    pub goal: u32,
+    /// Seconds after which a round ends with the reports it has.
+    pub deadline_seconds: u32,
+    /// Seconds that a round waits for a selected client whose connection broke.
+    pub grace_seconds: u32,
+    /// Rounds after which the room is finished.
+    pub rounds: u32,
+    /// Most clients in the room.
+    pub capacity: u32,
+}
+
+impl Default for RoundSettings {
+    fn default() -> Self {
+        Self {
+            start: Start::Automatic,
+            quorum: Quorum::Count(2),
+            minimum: 1,
+            sample: 0,
+            goal: 0,
+            deadline_seconds: 180,
+            grace_seconds: 15,
+            rounds: 10,
+            capacity: 64,
+        }
+    }
+}
+
+/// What starts the first round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub enum Start {
+    /// Rounds begin as soon as the quorum is there.
+    Automatic,
+    /// The owner begins them; after that they follow each other while the quorum is there.
+    Manual,
+}
+
+/// How many clients must be ready before a round starts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub enum Quorum {
+    /// This many.
+    Count(u32),
+    /// This share of the connected clients, above 0 and at most 1, and never fewer than the minimum.
+    Fraction(f32),
+}
+
+/// Most characters of a room's title.
+pub const TITLE_CHARACTERS: usize = 80;
+
+impl RoomSettings {
+    /// Checks every field against its documented range.
+    ///
+    /// # Errors
+    /// The first field out of range: its path, what was expected and what was got.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let title = self.title.trim().chars().count();
+        within("title", title as f64, 1.0, TITLE_CHARACTERS as f64)?;
+        self.task.check()?;
+        if let Texts::Corpus { deal, .. } = &self.texts {
+            deal.check()?;
+        }
+        self.lora.check()?;
+        self.training.check()?;
+        self.soft_labels.check()?;
+        self.round.check()
+    }
+}
+
+impl LoraSettings {
+    fn check(&self) -> Result<(), SettingsError> {
+        within("lora.rank", self.rank.into(), 1.0, 256.0)?;
+        within(
+            "lora.alpha",
+            self.alpha.into(),
+            f64::from(f32::MIN_POSITIVE),
+            4096.0,
+        )?;
+        let mut targets = self.targets.clone();
+        targets.sort_unstable();
+        targets.dedup();
+        if targets.is_empty() || targets.len() != self.targets.len() {
+            return Err(SettingsError::new(
+                "lora.targets",
+                "at least one target, each once",
+                format!("{:?}", self.targets),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl TrainingSettings {
+    fn check(&self) -> Result<(), SettingsError> {
+        within(
+            "training.learning_rate",
+            self.learning_rate.into(),
+            0.0,
+            1.0,
+        )?;
+        within("training.epochs", self.epochs.into(), 1.0, 100.0)?;
+        within("training.batch_size", self.batch_size.into(), 1.0, 256.0)?;
+        within("training.weight_decay", self.weight_decay.into(), 0.0, 1.0)?;
+        within("training.beta1", self.beta1.into(), 0.0, 0.999_999)?;
+        within("training.beta2", self.beta2.into(), 0.0, 0.999_999)?;
+        within("training.epsilon", self.epsilon.into(), 1e-12, 0.1)?;
+        within("training.warmup", self.warmup.into(), 0.0, 1.0)?;
+        within("training.clip_norm", self.clip_norm.into(), 0.0, 1e6)
+    }
+}
+
+impl RoundSettings {
+    fn check(&self) -> Result<(), SettingsError> {
+        within("round.capacity", self.capacity.into(), 1.0, 100_000.0)?;
+        within(
+            "round.minimum",
+            self.minimum.into(),
+            1.0,
+            self.capacity.into(),
+        )?;
+        match self.quorum {
+            Quorum::Count(count) => within(
+                "round.quorum.count",
+                count.into(),
+                self.minimum.into(),
+                self.capacity.into(),
+            ),
+            Quorum::Fraction(fraction) => {
+                within("round.quorum.fraction", fraction.into(), 1e-6, 1.0)
+            }
+        }?;
+        zero_or_within("round.sample", self.sample, self.minimum, self.capacity)?;
+        let most = if self.sample == 0 {
+            self.capacity
+        } else {
+            self.sample
+        };
+        zero_or_within("round.goal", self.goal, self.minimum, most)?;
+        within(
+            "round.deadline_seconds",
+            self.deadline_seconds.into(),
+            1.0,
+            86_400.0,
+        )?;
+        within(
+            "round.grace_seconds",
+            self.grace_seconds.into(),
+            0.0,
+            3_600.0,
+        )?;
+        within("round.rounds", self.rounds.into(), 1.0, 100_000.0)
+    }
+}
+
+/// Refuses a value outside `low..=high`; NaN is outside every range.
+pub(crate) fn within(field: &str, value: f64, low: f64, high: f64) -> Result<(), SettingsError> {
+    if value >= low && value <= high {
+        return Ok(());
+    }
+    Err(SettingsError::new(
+        field,
+        format!("{low} to {high}"),
+        value.to_string(),
+    ))
+}
+
+fn zero_or_within(field: &str, value: u32, low: u32, high: u32) -> Result<(), SettingsError> {
+    if value == 0 {
+        return Ok(());
+    }
+    within(field, value.into(), low.into(), high.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_pass_their_own_check() {
+        RoomSettings::default().check().unwrap();
+    }
+
+    #[test]
+    fn defaults_survive_json() {
+        let settings = RoomSettings::default();
+        let text = serde_json::to_string(&settings).unwrap();
+        assert_eq!(
+            serde_json::from_str::<RoomSettings>(&text).unwrap(),
+            settings
+        );
+        assert_eq!(
+            serde_json::from_str::<RoomSettings>("{}").unwrap(),
+            settings
+        );
+    }
+
+    #[test]
+    fn unknown_field_is_named() {
+        let error = serde_json::from_str::<RoomSettings>(r#"{"tittle":"x"}"#).unwrap_err();
+        assert!(error.to_string().contains("tittle"), "{error}");
+    }
+
+    #[test]
+    fn each_bad_field_is_named() {
+        let cases: [(&str, fn(&mut RoomSettings)); 9] = [
+            ("title", |s| s.title = " ".into()),
+            ("lora.rank", |s| s.lora.rank = 0),
+            ("lora.alpha", |s| s.lora.alpha = f32::NAN),
+            ("lora.targets", |s| {
+                s.lora.targets = vec![LoraTarget::Query, LoraTarget::Query]
+            }),
+            ("training.learning_rate", |s| {
+                s.training.learning_rate = f32::INFINITY
+            }),
+            ("round.minimum", |s| s.round.minimum = 65),
+            ("round.quorum.count", |s| s.round.quorum = Quorum::Count(0)),
+            ("round.quorum.fraction", |s| {
+                s.round.quorum = Quorum::Fraction(1.5)
+            }),
+            ("round.goal", |s| (s.round.sample, s.round.goal) = (4, 5)),
+        ];
+        for (field, spoil) in cases {
+            let mut settings = RoomSettings::default();
+            spoil(&mut settings);
+            assert_eq!(settings.check().unwrap_err().field, field);
+        }
+    }
+}

@@ -1,0 +1,443 @@
+//! Soft labels: how many of a client's unlabelled texts get one each round, and which.
+//!
+//! LP-FL (arXiv 2307.13896) grows the labelled set from round to round with labels of the global
+//! model; iPET (Schick and Schütze 2021) grows it by a factor, FeS (Cai et al. 2023) by a share of
+//! the unlabelled texts.
+
+use std::collections::BTreeMap;
+
+use rand::Rng;
+use rand::RngExt as _;
+use serde::{Deserialize, Serialize};
+
+use crate::error::SettingsError;
+use crate::settings::within;
+
+/// How a client's unlabelled texts are put to use.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub struct SoftLabelSettings {
+    /// How many texts carry a soft label in each round.
+    pub growth: Growth,
+    /// Which texts are taken first.
+    pub selection: Selection,
+    /// Soft or hard labels.
+    pub kind: LabelKind,
+    /// Whether a text keeps its first label.
+    pub relabel: Relabel,
+    /// Temperature T of softmax(scores / T) when labels are given.
+    pub temperature: f32,
+    /// Weight of a soft example's loss against 1 of a gold one.
+    pub weight: f32,
+}
+
+impl Default for SoftLabelSettings {
+    fn default() -> Self {
+        Self {
+            growth: Growth::Fraction { per_round: 0.25 },
+            selection: Selection::ClassBalanced,
+            kind: LabelKind::Soft,
+            relabel: Relabel::EachRound,
+            temperature: 1.0,
+            weight: 0.5,
+        }
+    }
+}
+
+/// How the soft-labelled set grows. The first round always trains on gold labels alone.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub enum Growth {
+    /// No soft labels.
+    Off,
+    /// This share of the unlabelled texts more in each round (FeS).
+    Fraction {
+        /// Above 0, at most 1.
+        per_round: f32,
+    },
+    /// Gold and soft together grow by this factor each round (iPET, which uses 5).
+    Factor {
+        /// Above 1.
+        factor: f32,
+    },
+}
+
+/// Which texts are taken first. Confidence is the largest label probability.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub enum Selection {
+    /// Drawn without replacement with probability in proportion to the confidence (iPET).
+    ConfidenceSample,
+    /// The most confident.
+    TopConfidence,
+    /// The most confident of each predicted label in turn, so that labels stay balanced.
+    ClassBalanced,
+    /// The most confident, but none below a confidence (FedMatch 0.75, SemiFL 0.95).
+    Threshold {
+        /// 0 to 1.
+        minimum: f32,
+    },
+}
+
+/// What a text is labelled with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub enum LabelKind {
+    /// The probabilities of all labels.
+    Soft,
+    /// Probability one for the most likely label.
+    Hard,
+}
+
+/// Whether a text keeps its first label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub enum Relabel {
+    /// All are labelled and chosen anew each round, by the better model.
+    EachRound,
+    /// A label once given stays, and only new texts are added.
+    Keep,
+}
+
+/// A label that the global model gave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SoftLabel {
+    /// Probability of each label, in the task's order.
+    pub distribution: Vec<f32>,
+    /// Largest probability before a hard label was made of it.
+    pub confidence: f32,
+}
+
+impl SoftLabelSettings {
+    pub(crate) fn check(&self) -> Result<(), SettingsError> {
+        let tiny = f64::from(f32::MIN_POSITIVE);
+        match self.growth {
+            Growth::Off => {}
+            Growth::Fraction { per_round } => {
+                within("soft_labels.growth.per_round", per_round.into(), tiny, 1.0)?;
+            }
+            Growth::Factor { factor } => {
+                within(
+                    "soft_labels.growth.factor",
+                    factor.into(),
+                    1.000_001,
+                    1_000.0,
+                )?;
+            }
+        }
+        if let Selection::Threshold { minimum } = self.selection {
+            within("soft_labels.selection.minimum", minimum.into(), 0.0, 1.0)?;
+        }
+        within(
+            "soft_labels.temperature",
+            self.temperature.into(),
+            0.01,
+            100.0,
+        )?;
+        within("soft_labels.weight", self.weight.into(), 0.0, 100.0)
+    }
+
+    /// Soft-labelled texts wanted in `round` (from 1), of `unlabelled` beside `gold` labelled ones.
+    pub fn target(&self, round: u32, gold: usize, unlabelled: usize) -> usize {
+        let earlier = f64::from(round.saturating_sub(1));
+        let wanted = match self.growth {
+            Growth::Off => 0.0,
+            Growth::Fraction { per_round } => {
+                (unlabelled as f64 * f64::from(per_round) * earlier).ceil()
+            }
+            Growth::Factor { factor } => {
+                (gold as f64 * (f64::from(factor).powf(earlier) - 1.0)).floor()
+            }
+        };
+        // The cast saturates, so a factor that overflows means every text.
+        (wanted as usize).min(unlabelled)
+    }
+}
+
+/// A client's soft-labelled texts, by their position among its unlabelled ones.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SoftSet {
+    labels: BTreeMap<usize, SoftLabel>,
+}
+
+impl SoftSet {
+    /// The texts and their labels.
+    pub fn labels(&self) -> &BTreeMap<usize, SoftLabel> {
+        &self.labels
+    }
+
+    /// Mean confidence, or 0 without labels.
+    pub fn confidence(&self) -> f32 {
+        let sum: f32 = self.labels.values().map(|label| label.confidence).sum();
+        sum / self.labels.len().max(1) as f32
+    }
+
+    /// The texts that the global model must score before [`Self::grow`]; none when no text is due.
+    pub fn candidates(
+        &self,
+        settings: &SoftLabelSettings,
+        round: u32,
+        gold: usize,
+        unlabelled: usize,
+    ) -> Vec<usize> {
+        let target = settings.target(round, gold, unlabelled);
+        match settings.relabel {
+            _ if target == 0 => Vec::new(),
+            Relabel::EachRound => (0..unlabelled).collect(),
+            Relabel::Keep if target <= self.labels.len() => Vec::new(),
+            Relabel::Keep => (0..unlabelled)
+                .filter(|i| !self.labels.contains_key(i))
+                .collect(),
+        }
+    }
+
+    /// Takes `target` labels in all from the scored candidates (and the labels kept).
+    ///
+    /// `scores[i]` holds the label scores (logits) of text `candidates[i]`.
+    pub fn grow(
+        &mut self,
+        settings: &SoftLabelSettings,
+        target: usize,
+        candidates: &[usize],
+        scores: &[Vec<f32>],
+        rng: &mut impl Rng,
+    ) {
+        if settings.relabel == Relabel::EachRound {
+            self.labels.clear();
+        }
+        let missing = target.saturating_sub(self.labels.len());
+        let probabilities: Vec<Vec<f32>> = scores
+            .iter()
+            .map(|scores| softmax(scores, settings.temperature))
+            .collect();
+        for chosen in select(settings.selection, &probabilities, missing, rng) {
+            let distribution = &probabilities[chosen];
+            let (best, confidence) = most_likely(distribution);
+            let distribution = match settings.kind {
+                LabelKind::Soft => distribution.clone(),
+                LabelKind::Hard => (0..distribution.len())
+                    .map(|l| f32::from(u8::from(l == best)))
+                    .collect(),
+            };
+            self.labels.insert(
+                candidates[chosen],
+                SoftLabel {
+                    distribution,
+                    confidence,
+                },
+            );
+        }
+    }
+}
+
+/// At most `count` positions of `probabilities`, by the rule.
+pub fn select(
+    rule: Selection,
+    probabilities: &[Vec<f32>],
+    count: usize,
+    rng: &mut impl Rng,
+) -> Vec<usize> {
+    let confidence: Vec<f32> = probabilities.iter().map(|p| most_likely(p).1).collect();
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    let by_confidence = |a: &usize, b: &usize| confidence[*b].total_cmp(&confidence[*a]);
+    match rule {
+        Selection::TopConfidence => order.sort_by(by_confidence),
+        Selection::Threshold { minimum } => {
+            order.retain(|&i| confidence[i] >= minimum);
+            order.sort_by(by_confidence);
+        }
+        Selection::ConfidenceSample => {
+            // The largest of u^(1/w) are a weighted sample without replacement (Efraimidis and
+            // Spirakis 2006); ln(u)/w has the same order and does not underflow.
+            let keys: Vec<f32> = confidence
+                .iter()
+                .map(|&w| (1.0 - rng.random::<f32>()).ln() / w.max(1e-9))
+                .collect();
+            order.sort_by(|&a, &b| keys[b].total_cmp(&keys[a]));
+        }
+        Selection::ClassBalanced => {
+            order.sort_by(by_confidence);
+            let mut taken: BTreeMap<usize, usize> = BTreeMap::new();
+            let mut rank = vec![0; order.len()];
+            for &text in &order {
+                let of_label = taken
+                    .entry(most_likely(&probabilities[text]).0)
+                    .or_default();
+                rank[text] = *of_label;
+                *of_label += 1;
+            }
+            order.sort_by_key(|&text| rank[text]);
+        }
+    }
+    order.truncate(count);
+    order
+}
+
+/// softmax(scores / temperature).
+pub fn softmax(scores: &[f32], temperature: f32) -> Vec<f32> {
+    let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f32> = scores
+        .iter()
+        .map(|s| ((s - most) / temperature).exp())
+        .collect();
+    let sum: f32 = powers.iter().sum();
+    powers.into_iter().map(|power| power / sum).collect()
+}
+
+/// The most likely label and its probability; the first of equals.
+pub fn most_likely(probabilities: &[f32]) -> (usize, f32) {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (label, &probability) in probabilities.iter().enumerate() {
+        if probability > best.1 {
+            best = (label, probability);
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::random::{Purpose, generator};
+
+    fn settings(growth: Growth) -> SoftLabelSettings {
+        SoftLabelSettings {
+            growth,
+            ..SoftLabelSettings::default()
+        }
+    }
+
+    fn two(first: f32) -> Vec<f32> {
+        vec![first, 1.0 - first]
+    }
+
+    #[test]
+    fn fraction_adds_a_share_each_round() {
+        let settings = settings(Growth::Fraction { per_round: 0.25 });
+        let targets: Vec<usize> = (1..=6).map(|round| settings.target(round, 8, 48)).collect();
+        assert_eq!(targets, [0, 12, 24, 36, 48, 48]);
+    }
+
+    #[test]
+    fn factor_multiplies_the_labelled_set() {
+        let settings = settings(Growth::Factor { factor: 2.0 });
+        let targets: Vec<usize> = (1..=5).map(|round| settings.target(round, 8, 48)).collect();
+        assert_eq!(targets, [0, 8, 24, 48, 48]);
+        assert_eq!(settings.target(u32::MAX, 8, 48), 48);
+    }
+
+    #[test]
+    fn off_labels_nothing() {
+        assert_eq!(settings(Growth::Off).target(9, 8, 48), 0);
+        assert!(
+            SoftSet::default()
+                .candidates(&settings(Growth::Off), 9, 8, 48)
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn class_balanced_alternates_labels() {
+        let mut rng = generator(0, Purpose::SoftLabels, 0);
+        let probabilities = [two(0.9), two(0.8), two(0.7), two(0.4), two(0.3)];
+        let mut chosen = select(Selection::ClassBalanced, &probabilities, 4, &mut rng);
+        chosen.sort_unstable();
+        assert_eq!(chosen, [0, 1, 3, 4]);
+    }
+
+    #[test]
+    fn threshold_tests_the_maximum() {
+        // Not the first label's probability: text 1 is confident in the second label.
+        let mut rng = generator(0, Purpose::SoftLabels, 0);
+        let probabilities = [two(0.6), two(0.05), two(0.8)];
+        let rule = Selection::Threshold { minimum: 0.75 };
+        assert_eq!(select(rule, &probabilities, 9, &mut rng), [1, 2]);
+    }
+
+    #[test]
+    fn confidence_sample_prefers_the_confident() {
+        let mut rng = generator(3, Purpose::SoftLabels, 0);
+        let probabilities = [vec![0.9, 0.1, 0.0], vec![0.3, 0.3, 0.4]];
+        let first = (0..2000)
+            .filter(|_| select(Selection::ConfidenceSample, &probabilities, 1, &mut rng) == [0])
+            .count();
+        // 0.9 / (0.9 + 0.4) = 0.692; three standard deviations are 0.031.
+        assert!((0.66..0.73).contains(&(first as f64 / 2000.0)), "{first}");
+    }
+
+    #[test]
+    fn keep_adds_only_new_texts() {
+        let settings = SoftLabelSettings {
+            relabel: Relabel::Keep,
+            ..SoftLabelSettings::default()
+        };
+        let mut rng = generator(0, Purpose::SoftLabels, 0);
+        let mut set = SoftSet::default();
+        let candidates = set.candidates(&settings, 2, 2, 4);
+        set.grow(
+            &settings,
+            1,
+            &candidates,
+            &[
+                vec![0.0, 1.0],
+                vec![0.0, 3.0],
+                vec![0.0, 2.0],
+                vec![0.0, 0.5],
+            ],
+            &mut rng,
+        );
+        let first = set.labels().clone();
+        assert_eq!(first.keys().collect::<Vec<_>>(), [&1]);
+        let candidates = set.candidates(&settings, 3, 2, 4);
+        assert_eq!(candidates, [0, 2, 3]);
+        set.grow(
+            &settings,
+            2,
+            &candidates,
+            &[vec![9.0, 0.0], vec![0.0, 0.0], vec![0.0, 0.0]],
+            &mut rng,
+        );
+        assert_eq!(set.labels()[&1], first[&1]);
+        assert_eq!(set.labels().len(), 2);
+    }
+
+    #[test]
+    fn hard_label_is_one_hot() {
+        let settings = SoftLabelSettings {
+            kind: LabelKind::Hard,
+            ..SoftLabelSettings::default()
+        };
+        let mut set = SoftSet::default();
+        let mut rng = generator(0, Purpose::SoftLabels, 0);
+        set.grow(&settings, 1, &[5], &[vec![0.0, 1.0]], &mut rng);
+        assert_eq!(set.labels()[&5].distribution, [0.0, 1.0]);
+        assert!((set.confidence() - 0.731).abs() < 1e-3);
+    }
+
+    proptest! {
+        #[test]
+        fn softmax_is_a_distribution(
+            scores in prop::collection::vec(-1e4f32..1e4, 1..8), temperature in 0.01f32..100.0
+        ) {
+            let p = softmax(&scores, temperature);
+            prop_assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-4);
+            prop_assert!(p.iter().all(|p| (0.0..=1.0).contains(p)));
+            prop_assert_eq!(most_likely(&p).0, most_likely(&scores).0);
+        }
+
+        #[test]
+        fn target_never_shrinks(gold in 0usize..50, unlabelled in 0usize..200, per_round in 0.01f32..1.0) {
+            let settings = settings(Growth::Fraction { per_round });
+            let targets: Vec<_> = (1..20).map(|r| settings.target(r, gold, unlabelled)).collect();
+            prop_assert!(targets.is_sorted());
+            prop_assert!(targets.iter().all(|&target| target <= unlabelled));
+        }
+    }
+}
