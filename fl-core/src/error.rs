@@ -100,6 +100,10 @@ pub enum FaultCode {
     Replaced,
     /// The owner removed this client.
     Removed,
+    /// The room has no client with this number.
+    UnknownClient,
+    /// Too few clients are ready for what the owner asked.
+    TooFewClients,
     /// The client reads too slowly, or sends too much.
     Overloaded,
     /// The request needs the room's owner token.
@@ -122,6 +126,11 @@ impl FaultCode {
                 | Self::Replaced
                 | Self::Removed
         )
+    }
+
+    /// Whether the server sends the newest global adapter along, so that the client can go on.
+    pub fn is_answered_with_latest(self) -> bool {
+        matches!(self, Self::StaleRound | Self::WrongBase)
     }
 }
 

@@ -1,0 +1,294 @@
+//! One round at the server: who was selected, who reported, and their running sum.
+
+use std::collections::BTreeMap;
+
+use rand::Rng;
+use rand::seq::SliceRandom;
+
+use crate::adapter::{Adapter, AdapterHash, AdapterLayout};
+use crate::aggregate::WeightedMean;
+use crate::error::Fault;
+use crate::protocol::{ClientId, PhaseView, Report, RoundOutcome, RoundRecord, WorkOrder};
+use crate::room::Millis;
+use crate::settings::{RoundSettings, Weighting};
+
+/// Where a selected client stands in its round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Works on it.
+    Working,
+    /// Its connection broke at this time while it worked.
+    Away(Millis),
+    /// Its update is in the sum.
+    Reported,
+    /// Its update does not go in, and why.
+    Excluded(String),
+}
+
+/// Whether a round goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Something is worth waiting for.
+    GoOn,
+    /// Nothing is.
+    End,
+}
+
+/// A running round.
+#[derive(Debug)]
+pub(crate) struct Round {
+    /// Its number, from 1.
+    pub(crate) number: u32,
+    attempt: u32,
+    base: AdapterHash,
+    started: Millis,
+    deadline: Millis,
+    clients: BTreeMap<ClientId, Standing>,
+    outstanding: u32,
+    accepted: u32,
+    sum: WeightedMean,
+    gold: u32,
+    soft: u32,
+    loss: f64,
+    weight: f64,
+    bytes: u64,
+}
+
+impl Round {
+    /// A round over the ready clients, or a random sample of them.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one caller, and every value is another thing"
+    )]
+    pub(crate) fn new(
+        number: u32,
+        attempt: u32,
+        base: AdapterHash,
+        layout: &AdapterLayout,
+        settings: &RoundSettings,
+        mut ready: Vec<ClientId>,
+        rng: &mut impl Rng,
+        now: Millis,
+    ) -> Self {
+        if settings.sample > 0 {
+            ready.shuffle(rng);
+            ready.truncate(settings.sample as usize);
+        }
+        Self {
+            number,
+            attempt,
+            base,
+            started: now,
+            deadline: now + Millis::from(settings.deadline_seconds) * 1000,
+            outstanding: ready.len() as u32,
+            clients: ready
+                .into_iter()
+                .map(|id| (id, Standing::Working))
+                .collect(),
+            accepted: 0,
+            sum: WeightedMean::new(layout.clone()),
+            gold: 0,
+            soft: 0,
+            loss: 0.0,
+            weight: 0.0,
+            bytes: 0,
+        }
+    }
+
+    pub(crate) fn selected(&self) -> impl Iterator<Item = &ClientId> {
+        self.clients.keys()
+    }
+
+    pub(crate) fn standing(&self, id: ClientId) -> Option<&Standing> {
+        self.clients.get(&id)
+    }
+
+    /// The clients that are still at work.
+    pub(crate) fn working(&self) -> impl Iterator<Item = &ClientId> {
+        self.clients
+            .iter()
+            .filter(|(_, s)| **s == Standing::Working)
+            .map(|(id, _)| id)
+    }
+
+    /// Updates in the sum.
+    pub(crate) fn accepted(&self) -> u32 {
+        self.accepted
+    }
+
+    pub(crate) fn order(&self, now: Millis) -> WorkOrder {
+        WorkOrder {
+            round: self.number,
+            attempt: self.attempt,
+            base: self.base,
+            deadline_ms: milliseconds(now, self.deadline),
+        }
+    }
+
+    /// Whether a report may go into this round.
+    pub(crate) fn check(
+        &self,
+        id: ClientId,
+        report: &Report,
+        base: AdapterHash,
+    ) -> Result<(), Fault> {
+        if (report.round, report.attempt) != (self.number, self.attempt) {
+            return Err(Fault::stale_round(
+                report.round,
+                &format!(
+                    "round {} (attempt {}) is running",
+                    self.number, self.attempt
+                ),
+            ));
+        }
+        match self.clients.get(&id) {
+            None => Err(Fault::not_selected(self.number)),
+            Some(Standing::Reported) => Err(Fault::duplicate_report(self.number)),
+            Some(Standing::Excluded(reason)) => Err(Fault::stale_round(self.number, reason)),
+            Some(Standing::Working | Standing::Away(_)) if report.base != base => {
+                Err(Fault::wrong_base(base, report.base))
+            }
+            Some(Standing::Working | Standing::Away(_)) => Ok(()),
+        }
+    }
+
+    /// Adds an update that passed [`Self::check`] and its layout's.
+    pub(crate) fn add(
+        &mut self,
+        id: ClientId,
+        report: &Report,
+        adapter: &Adapter,
+        weighting: Weighting,
+        bytes: usize,
+    ) {
+        let weight = match weighting {
+            Weighting::GoldAndSoft => f64::from(report.gold) + f64::from(report.soft),
+            Weighting::Gold => report.gold.into(),
+            Weighting::Equal => 1.0,
+        };
+        self.sum.add(adapter, weight);
+        self.loss += weight * f64::from(report.loss_last);
+        self.weight += weight;
+        self.gold = self.gold.saturating_add(report.gold);
+        self.soft = self.soft.saturating_add(report.soft);
+        self.bytes += bytes as u64;
+        self.accepted += 1;
+        self.close(id, Standing::Reported);
+    }
+
+    /// The mean of the updates, unless none counts.
+    pub(crate) fn mean(&self) -> Option<Adapter> {
+        self.sum.mean()
+    }
+
+    pub(crate) fn exclude(&mut self, id: ClientId, reason: &str) {
+        if matches!(
+            self.clients.get(&id),
+            Some(Standing::Working | Standing::Away(_))
+        ) {
+            self.close(id, Standing::Excluded(reason.into()));
+        }
+    }
+
+    fn close(&mut self, id: ClientId, standing: Standing) {
+        self.clients.insert(id, standing);
+        self.outstanding = self.outstanding.saturating_sub(1);
+    }
+
+    pub(crate) fn went_away(&mut self, id: ClientId, now: Millis) {
+        if let Some(standing @ Standing::Working) = self.clients.get_mut(&id) {
+            *standing = Standing::Away(now);
+        }
+    }
+
+    pub(crate) fn came_back(&mut self, id: ClientId) {
+        if let Some(standing @ Standing::Away(_)) = self.clients.get_mut(&id) {
+            *standing = Standing::Working;
+        }
+    }
+
+    /// Excludes the clients that have been away for longer than `grace`.
+    pub(crate) fn give_up_on_the_away(&mut self, now: Millis, grace: Millis) {
+        let gone = |s: &Standing| matches!(s, Standing::Away(since) if now >= since + grace);
+        let gone: Vec<ClientId> = self
+            .clients
+            .iter()
+            .filter(|(_, s)| gone(s))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            self.exclude(id, "its connection broke and did not come back in time");
+        }
+    }
+
+    /// Excludes everyone who has not reported: the round ends without them.
+    pub(crate) fn exclude_working(&mut self, now: Millis) {
+        let reason = match now >= self.deadline {
+            true => "it had not reported at the deadline",
+            false => "the round had enough updates before it reported",
+        };
+        let late: Vec<ClientId> = self.clients.keys().copied().collect();
+        for id in late {
+            self.exclude(id, reason);
+        }
+    }
+
+    /// When time alone changes something.
+    pub(crate) fn next_tick(&self, grace: Millis) -> Millis {
+        let away = self.clients.values().filter_map(|standing| match standing {
+            Standing::Away(since) => Some(since + grace),
+            _ => None,
+        });
+        away.min()
+            .map_or(self.deadline, |first| first.min(self.deadline))
+    }
+
+    pub(crate) fn verdict(&self, settings: &RoundSettings, now: Millis) -> Verdict {
+        let enough = settings.goal > 0 && self.accepted >= settings.goal;
+        let hopeless = self.accepted + self.outstanding < settings.minimum;
+        match enough || hopeless || self.outstanding == 0 || now >= self.deadline {
+            true => Verdict::End,
+            false => Verdict::GoOn,
+        }
+    }
+
+    pub(crate) fn view(&self, now: Millis) -> PhaseView {
+        PhaseView::Working {
+            round: self.number,
+            attempt: self.attempt,
+            selected: self.clients.len() as u32,
+            reported: self.accepted,
+            deadline_ms: milliseconds(now, self.deadline),
+        }
+    }
+
+    pub(crate) fn record(&self, outcome: RoundOutcome, now: Millis) -> RoundRecord {
+        let mut participants = Vec::new();
+        let mut excluded = BTreeMap::new();
+        for (id, standing) in &self.clients {
+            match standing {
+                Standing::Reported => participants.push(*id),
+                Standing::Excluded(reason) => drop(excluded.insert(*id, reason.clone())),
+                Standing::Working | Standing::Away(_) => {}
+            }
+        }
+        RoundRecord {
+            round: self.number,
+            attempt: self.attempt,
+            outcome,
+            selected: self.clients.len() as u32,
+            participants,
+            excluded,
+            gold: self.gold,
+            soft: self.soft,
+            loss: (self.weight > 0.0).then(|| (self.loss / self.weight) as f32),
+            duration_ms: milliseconds(self.started, now),
+            bytes_up: self.bytes,
+        }
+    }
+}
+
+/// Milliseconds from one time to a later one, as the wire carries them.
+fn milliseconds(from: Millis, to: Millis) -> u32 {
+    to.saturating_sub(from).try_into().unwrap_or(u32::MAX)
+}
