@@ -1,2 +1,57 @@
-//! stub
-fn main() {}
+//! `cargo xtask`: builds, starts and tests lpfl with one command, for people and CI alike.
+
+mod arguments;
+mod binary;
+mod checks;
+mod fingerprint;
+mod page;
+mod report;
+mod steps;
+mod tools;
+mod versions;
+mod wasm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use arguments::Task;
+use report::Report;
+use workspace::Workspace;
+
+fn main() -> ExitCode {
+    let task = match arguments::parse(std::env::args().skip(1)) {
+        Ok(task) => task,
+        Err(usage) => {
+            eprintln!("xtask: {usage}; `cargo xtask help` lists the commands");
+            return ExitCode::from(2);
+        }
+    };
+    match perform(task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> anyhow::Result<()> {
+    let workspace = Workspace::locate()?;
+    match task {
+        Task::Help => {
+            println!("{}", arguments::HELP);
+            Ok(())
+        }
+        Task::Build => steps::build(&workspace, &mut Report::new(&workspace)).map(drop),
+        Task::Demo { flags } => {
+            let binary = steps::build(&workspace, &mut Report::new(&workspace))?;
+            binary::serve(&binary, &flags)
+        }
+        Task::Test { selection } => {
+            let mut report = Report::new(&workspace);
+            let outcome = checks::run(&workspace, &mut report, &selection);
+            report.print_summary();
+            outcome
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! `cargo xtask test`: every check, the cheapest first.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::arguments::Selection;
+use crate::report::{Done, Output, Report};
+use crate::tools::{self, Browsers};
+use crate::workspace::Workspace;
+use crate::{binary, page, wasm};
+
+/// One step of the tests.
+struct Check {
+    name: &'static str,
+    work: Work,
+    /// What a person can do when it fails.
+    mend: &'static str,
+}
+
+enum Work {
+    /// Cargo with these arguments.
+    Cargo(&'static [&'static str]),
+    /// A step of the build, which reports by itself.
+    Build(fn(&Workspace, &mut Report) -> Result<()>),
+    /// `npm test` in the page's folder.
+    Page,
+    /// A program that drives browsers.
+    Browsers(fn(&Workspace, &Browsers) -> Result<Command>),
+}
+
+/// All checks in the order in which they run; the names are those of `--only` and `--skip`.
+const CHECKS: [Check; 13] = [
+    Check {
+        name: "format",
+        work: Work::Cargo(&["fmt", "--all", "--check"]),
+        mend: "run `cargo fmt --all`",
+    },
+    Check {
+        name: "clippy",
+        work: Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"]),
+        mend: "mend what clippy names",
+    },
+    Check {
+        name: "clippy-wasm",
+        work: Work::Cargo(&[
+            "clippy",
+            "--package=client-wasm",
+            "--all-targets",
+            "--target=wasm32-unknown-unknown",
+            "--",
+            "-Dwarnings",
+        ]),
+        mend: "mend what clippy names",
+    },
+    Check {
+        name: "native",
+        // Tests that need browsers or the built binary are `#[ignore]`d; the last step runs them.
+        work: Work::Cargo(&["test", "--workspace", "--no-fail-fast"]),
+        mend: "mend what the failed tests name",
+    },
+    Check {
+        name: "packages",
+        work: Work::Build(page::install),
+        mend: "",
+    },
+    Check {
+        name: "declarations",
+        work: Work::Build(page::declare),
+        mend: "",
+    },
+    Check {
+        name: "wasm",
+        work: Work::Build(wasm::build),
+        mend: "",
+    },
+    Check {
+        name: "page-tests",
+        work: Work::Page,
+        mend: "mend what the failed tests name",
+    },
+    Check {
+        name: "page",
+        work: Work::Build(page::build),
+        mend: "",
+    },
+    Check {
+        name: "binary",
+        work: Work::Build(|workspace, report| binary::build(workspace, report).map(drop)),
+        mend: "",
+    },
+    Check {
+        name: "wasm-chrome",
+        work: Work::Browsers(client_tests_in_chrome),
+        mend: "mend what the failed tests name; client-wasm/webdriver.json holds Chrome's flags",
+    },
+    Check {
+        name: "wasm-firefox",
+        work: Work::Browsers(client_tests_in_firefox),
+        mend: "mend what the failed tests name; client-wasm/webdriver.json holds Firefox's flags",
+    },
+    Check {
+        name: "end-to-end",
+        work: Work::Browsers(end_to_end_tests),
+        mend: "mend what the failed tests name",
+    },
+];
+
+/// Seconds that a browser may take for one file of tests: a machine may have two slow cores.
+const CLIENT_TEST_SECONDS: &str = "300";
+
+/// Runs the selected checks; stops at the first that fails.
+pub fn run(workspace: &Workspace, report: &mut Report, selection: &Selection) -> Result<()> {
+    let names: Vec<_> = CHECKS.iter().map(|check| check.name).collect();
+    if let Some(name) = selection.first_unknown(&names) {
+        bail!("no step is called `{name}`; there are: {}", names.join(" "));
+    }
+    let checks: Vec<_> = CHECKS
+        .iter()
+        .filter(|check| selection.takes(check.name))
+        .collect();
+
+    page::check_node(workspace)?;
+    // Before the long steps, so that nobody waits an hour to hear that a browser is missing.
+    let browsers = if checks.iter().any(|check| check.work.needs_browsers()) {
+        Some(find_browsers(report)?)
+    } else {
+        None
+    };
+    let mut tools_are_there = false;
+    for check in checks {
+        if check.work.needs_browsers() && !tools_are_there {
+            install_tools(workspace, report)?;
+            tools_are_there = true;
+        }
+        run_one(workspace, report, check, browsers.as_ref())?;
+    }
+    Ok(())
+}
+
+impl Work {
+    fn needs_browsers(&self) -> bool {
+        matches!(self, Self::Browsers(_))
+    }
+}
+
+fn find_browsers(report: &mut Report) -> Result<Browsers> {
+    let mut found = None;
+    let mend = "or leave out the steps that need browsers with --skip";
+    report.step("browsers", Output::Folded, mend, |step| {
+        found = Some(tools::browsers(step)?);
+        Ok(Done::Ran)
+    })?;
+    found.context("no browsers were found")
+}
+
+fn install_tools(workspace: &Workspace, report: &mut Report) -> Result<()> {
+    let mend = "check the network and try again";
+    report.step("tools", Output::Folded, mend, |step| {
+        tools::install(workspace, step)
+    })
+}
+
+fn run_one(
+    workspace: &Workspace,
+    report: &mut Report,
+    check: &Check,
+    browsers: Option<&Browsers>,
+) -> Result<()> {
+    let mut command = match check.work {
+        Work::Build(build) => return build(workspace, report),
+        Work::Cargo(arguments) => workspace.cargo(arguments),
+        Work::Page => workspace.npm(&["test"]),
+        Work::Browsers(make) => make(workspace, browsers.context("no browsers were found")?)?,
+    };
+    report.step(check.name, Output::Shown, check.mend, |step| {
+        step.run(&mut command)?;
+        Ok(Done::Ran)
+    })
+}
+
+fn client_tests_in_chrome(workspace: &Workspace, browsers: &Browsers) -> Result<Command> {
+    let mut command = client_tests(workspace)?;
+    command
+        .args(["--chrome", "--chromedriver"])
+        .arg(&browsers.chromedriver);
+    Ok(command)
+}
+
+fn client_tests_in_firefox(workspace: &Workspace, _: &Browsers) -> Result<Command> {
+    let mut command = client_tests(workspace)?;
+    command
+        .args(["--firefox", "--geckodriver"])
+        .arg(tools::geckodriver()?);
+    Ok(command)
+}
+
+/// `wasm-pack test` without a browser named yet.
+///
+/// In release, because the tests train. The test runner takes the drivers' flags from
+/// `client-wasm/webdriver.json`; it adds `no-sandbox` to Chrome's in any case, so that flag stands
+/// there for every user and not for root alone.
+fn client_tests(workspace: &Workspace) -> Result<Command> {
+    let mut command = Command::new(tools::wasm_pack()?);
+    command
+        .args(["test", "--headless", "--release", "--mode", "no-install"])
+        .current_dir(workspace.client())
+        .env("PATH", tools::path_with_tools()?)
+        .env("CARGO_TARGET_DIR", &workspace.target)
+        .env("WASM_BINDGEN_TEST_TIMEOUT", CLIENT_TEST_SECONDS)
+        // With both set, the test runner would take the first driver that it knows.
+        .env_remove("CHROMEDRIVER")
+        .env_remove("GECKODRIVER");
+    Ok(command)
+}
+
+/// The ignored tests of the package `tests`; they find everything they need in the environment.
+///
+/// In release, because native clients train in them; one at a time, so that each has the machine.
+fn end_to_end_tests(workspace: &Workspace, browsers: &Browsers) -> Result<Command> {
+    let mut command = workspace.cargo(&[
+        "test",
+        "--release",
+        "--package=tests",
+        "--no-fail-fast",
+        "--",
+        "--ignored",
+        "--test-threads=1",
+    ]);
+    command
+        .env("PATH", tools::path_with_tools()?)
+        .env("LPFL_BIN", workspace.binary())
+        .env("CHROME", &browsers.chrome)
+        .env("CHROMEDRIVER", &browsers.chromedriver)
+        .env("FIREFOX", &browsers.firefox)
+        .env("GECKODRIVER", tools::geckodriver()?);
+    Ok(command)
+}
