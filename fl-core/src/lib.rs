@@ -14,6 +14,7 @@ pub mod protocol;
 pub mod random;
 pub mod room;
 mod round;
+pub mod session;
 pub mod settings;
 pub mod soft_labels;
 pub mod task;
