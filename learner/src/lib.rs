@@ -1,1 +1,39 @@
-//! stub
+//! Masked language models tuned by prompt, verbalizer and LoRA: the same code natively and in
+//! WebAssembly.
+//!
+//! Files come in as bytes, texts as `&str`; there are no sockets, files, clocks or threads of its
+//! own here. [`BaseModel`] holds the frozen tensors, [`Learner`] asks them a task through an
+//! adapter, [`Trainer`] changes the adapter, and [`LocalRound`] is one client's work of one
+//! LP-FL round in steps short enough to yield between.
+
+mod config;
+pub mod error;
+pub mod evaluation;
+mod learner;
+mod lora;
+mod model;
+mod ops;
+mod optimizer;
+mod prompt;
+mod round;
+mod schedule;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod texts;
+mod tokenize;
+mod trainer;
+mod verbalizer;
+mod weights;
+
+pub use error::LearnerError;
+pub use evaluation::{Evaluation, Tally};
+pub use learner::Learner;
+pub use model::BaseModel;
+pub use optimizer::AdamW;
+pub use prompt::Encoded;
+pub use round::{ClientTexts, LocalRound, Outcome, Step};
+pub use schedule::Schedule;
+pub use trainer::{Example, Gradient, StepResult, Trainer};
+
+/// What fallible functions of this crate return.
+pub type Result<T, E = LearnerError> = std::result::Result<T, E>;

@@ -1,0 +1,174 @@
+//! Everything that can go wrong here, each with what was expected and what was got.
+
+use fl_core::adapter::AdapterError;
+use fl_core::error::SettingsError;
+
+/// Names of the three files of a base model, as errors call them.
+pub(crate) const CONFIG: &str = "config.json";
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
+
+/// Why a model, a task or texts cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LearnerError {
+    /// A file that is not what its name says.
+    #[error("{file} cannot be read: {reason}")]
+    File {
+        /// The file.
+        file: &'static str,
+        /// What the parser says.
+        reason: String,
+    },
+    /// A field of a model's files that this program cannot follow.
+    #[error("{file}, {field}: expected {expected}, got {got}")]
+    Field {
+        /// The file.
+        file: &'static str,
+        /// The field.
+        field: &'static str,
+        /// What would do.
+        expected: String,
+        /// What stands there.
+        got: String,
+    },
+    /// A tensor that the configuration calls for and the weights lack.
+    #[error("model.safetensors, tensor {tensor}: expected shape {expected:?}, got no such tensor")]
+    MissingTensor {
+        /// Its name.
+        tensor: String,
+        /// Its shape by the configuration.
+        expected: Vec<usize>,
+    },
+    /// A tensor of another shape than the configuration says.
+    #[error("model.safetensors, tensor {tensor}: expected shape {expected:?}, got {got:?}")]
+    TensorShape {
+        /// Its name.
+        tensor: String,
+        /// Its shape by the configuration.
+        expected: Vec<usize>,
+        /// Its shape in the file.
+        got: Vec<usize>,
+    },
+    /// A tensor of numbers that are not f32, f16 or bf16.
+    #[error("model.safetensors, tensor {tensor}: expected f32, f16 or bf16, got {got}")]
+    TensorType {
+        /// Its name.
+        tensor: String,
+        /// Its type in the file.
+        got: String,
+    },
+    /// A tensor with an infinite value or one that is not a number.
+    #[error("model.safetensors, tensor {tensor}: expected finite values, got {got} at {index}")]
+    TensorValue {
+        /// Its name.
+        tensor: String,
+        /// Position in row-major order.
+        index: usize,
+        /// The value, as text.
+        got: String,
+    },
+    /// A label word that the vocabulary does not hold as one token.
+    #[error(
+        "label {label}: expected a word of one token, got {word:?}, which splits into {tokens:?}"
+    )]
+    LabelWord {
+        /// The label.
+        label: String,
+        /// The word.
+        word: String,
+        /// What it splits into.
+        tokens: Vec<String>,
+    },
+    /// A pattern that leaves no room for text.
+    #[error("pattern: expected fewer than {limit} tokens, special ones included, got {got}")]
+    PatternLength {
+        /// Most tokens of a prompt.
+        limit: usize,
+        /// Tokens of the pattern alone.
+        got: usize,
+    },
+    /// A setting out of range.
+    #[error(transparent)]
+    Setting(#[from] SettingsError),
+    /// An adapter of another layout.
+    #[error("adapter: {0}")]
+    Adapter(#[from] AdapterError),
+    /// An argument that does not fit the task or the others.
+    #[error("{what}: expected {expected}, got {got}")]
+    Argument {
+        /// The argument.
+        what: &'static str,
+        /// What would do.
+        expected: String,
+        /// What was passed.
+        got: String,
+    },
+    /// Training left the range of numbers.
+    #[error("{what}: expected a finite number, got {got}; a lower learning rate may help")]
+    Diverged {
+        /// What is not finite.
+        what: &'static str,
+        /// Its value.
+        got: f32,
+    },
+    /// Texts above the size that is read.
+    #[error("texts: expected at most {limit} bytes, got {got}")]
+    TextsSize {
+        /// Most bytes.
+        limit: usize,
+        /// Bytes passed.
+        got: usize,
+    },
+    /// Texts without any row.
+    #[error("texts: expected CSV, TSV or JSONL with a column {column:?}, got an empty file")]
+    TextsEmpty {
+        /// The column of texts.
+        column: String,
+    },
+    /// Texts without the column that holds them.
+    #[error("texts: expected a column {column:?}, got the columns {found:?}")]
+    TextsColumn {
+        /// The column of texts.
+        column: String,
+        /// The columns that are there.
+        found: Vec<String>,
+    },
+    /// The tensor library failed; not for reasons of the input.
+    #[error("tensor computation failed: {0}")]
+    Compute(#[from] candle_core::Error),
+}
+
+impl LearnerError {
+    pub(crate) fn file(file: &'static str, reason: impl ToString) -> Self {
+        Self::File {
+            file,
+            reason: reason.to_string(),
+        }
+    }
+
+    pub(crate) fn field(
+        file: &'static str,
+        field: &'static str,
+        expected: impl ToString,
+        got: impl ToString,
+    ) -> Self {
+        Self::Field {
+            file,
+            field,
+            expected: expected.to_string(),
+            got: got.to_string(),
+        }
+    }
+
+    pub(crate) fn argument(
+        what: &'static str,
+        expected: impl ToString,
+        got: impl ToString,
+    ) -> Self {
+        Self::Argument {
+            what,
+            expected: expected.to_string(),
+            got: got.to_string(),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Tensor operations with analytic gradients: frozen weights get none, and intermediate results
+//! that the backward pass can do without are not kept.
+//!
+//! All work on packed batches: the tokens of every sequence one after the other as rows (N, H),
+//! without padding. Only attention needs to know where a sequence ends.
+
+mod attention;
+mod gelu;
+mod layer_norm;
+mod linear;
+mod math;
+
+pub(crate) use attention::{Attention, Queries};
+pub(crate) use gelu::Gelu;
+pub(crate) use layer_norm::{AddLayerNorm, LayerNormWeights};
+pub(crate) use linear::{FrozenLinear, LoraLinear};
+
+use candle_core::{CpuStorage, Layout, Result, Shape, Tensor, bail};
+
+/// The values of a contiguous f32 tensor.
+fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
+        None => bail!("expected a contiguous tensor, got {layout:?}"),
+    }
+}
+
+/// The values of a tensor, through `read`; a tensor that is not contiguous is copied first.
+fn with_values<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
+    let tensor = tensor.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        candle_core::Storage::Cpu(storage) => read(values(storage, layout)?),
+        _ => bail!("expected a tensor in main memory"),
+    }
+}
+
+fn output(values: Vec<f32>, shape: impl Into<Shape>) -> (CpuStorage, Shape) {
+    (CpuStorage::F32(values), shape.into())
+}

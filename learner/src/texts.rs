@@ -1,0 +1,1 @@
+//! Reads labelled and unlabelled texts from CSV, TSV or JSONL.

@@ -1,0 +1,32 @@
+//! The verbalizer: which rows of the model's vocabulary speak for which label.
+
+use fl_core::task::Label;
+
+use crate::Result;
+use crate::error::LearnerError;
+use crate::tokenize::Vocabulary;
+
+/// Token ids of each label's words, in the task's order.
+///
+/// # Errors
+/// [`LearnerError::LabelWord`] for a word that is not one token of the vocabulary.
+pub(crate) fn label_words(vocabulary: &Vocabulary, labels: &[Label]) -> Result<Vec<Vec<u32>>> {
+    labels
+        .iter()
+        .map(|label| {
+            let words = label.words.iter();
+            words.map(|word| token(vocabulary, label, word)).collect()
+        })
+        .collect()
+}
+
+fn token(vocabulary: &Vocabulary, label: &Label, word: &str) -> Result<u32> {
+    match vocabulary.split(word)[..] {
+        [id] if !vocabulary.is_unknown(id) => Ok(id),
+        ref ids => Err(LearnerError::LabelWord {
+            label: label.name.clone(),
+            word: word.into(),
+            tokens: vocabulary.spell(ids),
+        }),
+    }
+}
