@@ -1,0 +1,210 @@
+// The settings that a person may want to change, in plain words; all have a sensible value.
+
+import type { Corpus } from '../api';
+import { OWN, usualSpeed, type Draft } from '../state/draft';
+import { count } from '../text/format';
+import type { FieldFault } from '../text/faults';
+import { AreaField, ChoiceField, NumberField, TextField } from './field';
+
+type Props = {
+  draft: Draft;
+  corpora: Corpus[];
+  fault: FieldFault | null;
+  onChange: (part: Partial<Draft>) => void;
+};
+
+export function Options(props: Props) {
+  return (
+    <details class="options">
+      <summary>Options</summary>
+      <TextsOptions {...props} />
+      <RoundOptions {...props} />
+      <SoftLabelOptions {...props} />
+      <TrainingOptions {...props} />
+    </details>
+  );
+}
+
+function TextsOptions({ draft, corpora, fault, onChange }: Props) {
+  const choices = [
+    ...corpora.map(({ name, title, train }) => ({
+      value: name,
+      label: `${title} (${count(train)} texts, dealt out)`,
+    })),
+    { value: OWN, label: 'Everyone brings their own' },
+  ];
+  return (
+    <fieldset>
+      <legend>Texts</legend>
+      <ChoiceField
+        label="Which texts"
+        hint="Dealt out: each tab gets its own share. Own: each person connects a file, and it stays in their tab."
+        path="texts.corpus"
+        fault={fault}
+        value={draft.corpus}
+        choices={choices}
+        onValue={(corpus) => onChange({ corpus })}
+      />
+      {draft.corpus === OWN ? (
+        <>
+          <AreaField
+            label="Labels and their words"
+            hint="One label a line: its name, a colon, and one or more common words that stand for it."
+            path="task.labels"
+            fault={fault}
+            rows={4}
+            value={draft.labels}
+            onValue={(labels) => onChange({ labels })}
+          />
+          <TextField
+            label="Question to the model"
+            hint="{text} is where a text goes, {mask} is the word that the model fills in."
+            path="task.pattern"
+            fault={fault}
+            value={draft.pattern}
+            onValue={(pattern) => onChange({ pattern })}
+          />
+        </>
+      ) : (
+        <div class="pair">
+          <NumberField
+            label="Labelled texts per tab"
+            hint="How many a tab gets with the right label."
+            path="texts.deal.gold"
+            fault={fault}
+            value={draft.gold}
+            onValue={(gold) => onChange({ gold })}
+          />
+          <NumberField
+            label="Unlabelled texts per tab"
+            hint="How many it gets without one."
+            path="texts.deal.unlabelled"
+            fault={fault}
+            value={draft.unlabelled}
+            onValue={(unlabelled) => onChange({ unlabelled })}
+          />
+        </div>
+      )}
+    </fieldset>
+  );
+}
+
+function RoundOptions({ draft, fault, onChange }: Props) {
+  return (
+    <fieldset>
+      <legend>Rounds</legend>
+      <div class="pair">
+        <NumberField
+          label="Number of rounds"
+          hint="After these the room is finished."
+          path="round.rounds"
+          fault={fault}
+          value={draft.rounds}
+          onValue={(rounds) => onChange({ rounds })}
+        />
+        <NumberField
+          label="Tabs needed to start"
+          hint="A round waits until this many are ready."
+          path="round.quorum"
+          fault={fault}
+          value={draft.needed}
+          onValue={(needed) => onChange({ needed })}
+        />
+        <NumberField
+          label="Longest round"
+          hint="Then it ends with the updates that are there."
+          path="round.deadline_seconds"
+          fault={fault}
+          unit="seconds"
+          value={draft.deadline}
+          onValue={(deadline) => onChange({ deadline })}
+        />
+        <ChoiceField
+          label="The first round starts"
+          hint="You can pause and go on at any time."
+          path="round.start"
+          fault={fault}
+          value={draft.start}
+          choices={[
+            { value: 'automatic', label: 'when enough tabs are ready' },
+            { value: 'manual', label: 'when I press Start' },
+          ]}
+          onValue={(start) => onChange({ start })}
+        />
+      </div>
+    </fieldset>
+  );
+}
+
+function SoftLabelOptions({ draft, fault, onChange }: Props) {
+  return (
+    <fieldset>
+      <legend>Soft labels</legend>
+      <p class="hint">A soft label is the common model’s own guess for a text that nobody labelled.</p>
+      <div class="pair">
+        <ChoiceField
+          label="Soft labels"
+          hint="From the second round on, tabs train on them too."
+          path="soft_labels.growth.by"
+          fault={fault}
+          value={draft.growth}
+          choices={[
+            { value: 'fraction', label: 'the same share more each round' },
+            { value: 'factor', label: 'many times more each round' },
+            { value: 'off', label: 'none' },
+          ]}
+          onValue={(growth) => onChange({ growth, speed: usualSpeed(growth) })}
+        />
+        {draft.growth !== 'off' && (
+          <NumberField
+            label="How fast"
+            hint={
+              draft.growth === 'fraction'
+                ? 'Share of a tab’s unlabelled texts that is added each round.'
+                : 'How many times the labelled texts grow from round to round.'
+            }
+            path="soft_labels.growth"
+            fault={fault}
+            unit={draft.growth === 'fraction' ? '%' : 'times'}
+            value={draft.speed}
+            onValue={(speed) => onChange({ speed })}
+          />
+        )}
+      </div>
+    </fieldset>
+  );
+}
+
+function TrainingOptions({ draft, fault, onChange }: Props) {
+  return (
+    <fieldset>
+      <legend>Training in a tab</legend>
+      <div class="pair">
+        <NumberField
+          label="Passes over the texts"
+          hint="How often a tab goes through its texts in one round."
+          path="training.epochs"
+          fault={fault}
+          value={draft.epochs}
+          onValue={(epochs) => onChange({ epochs })}
+        />
+        <NumberField
+          label="Learning rate"
+          hint="How far one step moves the model; too far and it forgets."
+          path="training.learning_rate"
+          fault={fault}
+          value={draft.learningRate}
+          onValue={(learningRate) => onChange({ learningRate })}
+        />
+        <NumberField
+          label="Size of the update (LoRA rank)"
+          hint="A larger one can learn more and is more to send."
+          path="lora.rank"
+          fault={fault}
+          value={draft.rank}
+          onValue={(rank) => onChange({ rank })}
+        />
+      </div>
+    </fieldset>
+  );
+}

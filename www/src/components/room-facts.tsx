@@ -1,0 +1,64 @@
+// The settings of the room, for those who want to know exactly, and the adapter to take along.
+
+import { adapterUrl } from '../api';
+import { code, room } from '../state/session';
+import { count, decimal, percent, plural } from '../text/format';
+
+const ADAPTER_FILES = ['adapter_model.safetensors', 'adapter_config.json'];
+
+export function RoomFacts() {
+  const { settings, model, view, adopted } = room.value;
+  if (!settings) return null;
+  const { task, training, lora, soft_labels: soft, round } = settings;
+  const facts: [string, string][] = [
+    ['Question to the model', task.pattern.replace('{text}', '…').replace('{mask}', '[word]')],
+    ['Label words', task.labels.map(({ name, words }) => `${name}: ${words.join(', ')}`).join(' · ')],
+    ['Base model', model ? `${model.name}, ${count(model.parameters)} parameters` : settings.model],
+    ['Trained part', `LoRA of rank ${lora.rank} on ${lora.targets.join(' and ')}`],
+    [
+      'Training in a tab',
+      `${plural(training.epochs, 'pass', 'passes')}, ${training.batch_size} texts a step, learning rate ${decimal(training.learning_rate)}`,
+    ],
+    ['Soft labels', growthWords(soft.growth)],
+    ['A round ends after', `${round.deadline_seconds} s at the latest`],
+    ['Adapter in use', adopted?.hash ?? '–'],
+  ];
+  return (
+    <details class="card">
+      <summary>
+        <h2>About this room</h2>
+      </summary>
+      <dl class="facts">
+        {facts.map(([term, value]) => (
+          <div key={term}>
+            <dt>{term}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+      {(view?.completed ?? 0) > 0 && (
+        <p class="actions">
+          {ADAPTER_FILES.map((file) => (
+            <a key={file} class="button" href={adapterUrl(code.value, file)} download={file}>
+              Save {file}
+            </a>
+          ))}
+          <span class="hint">Together they are an adapter that Hugging Face PEFT reads.</span>
+        </p>
+      )}
+    </details>
+  );
+}
+
+type Growth = NonNullable<typeof room.value.settings>['soft_labels']['growth'];
+
+function growthWords(growth: Growth): string {
+  switch (growth.by) {
+    case 'off':
+      return 'none';
+    case 'fraction':
+      return `from the second round, ${percent(growth.per_round)} more of a tab’s texts each round`;
+    case 'factor':
+      return `from the second round, ${decimal(growth.factor)} times as many labels each round`;
+  }
+}

@@ -1,0 +1,76 @@
+// Every round so far: how it ended, and why anyone was left out.
+
+import type { ClientId } from '../generated/ClientId';
+import type { RoundRecord } from '../generated/RoundRecord';
+import { room } from '../state/session';
+import { bytes, count, duration } from '../text/format';
+
+export function RoundHistory() {
+  const { history, names } = room.value;
+  return (
+    <details class="card">
+      <summary>
+        <h2>
+          Past rounds <span class="tally">{history.length}</span>
+        </h2>
+      </summary>
+      {history.length === 0 ? (
+        <p class="hint">No round has ended yet.</p>
+      ) : (
+        <div class="scroll">
+          <table data-testid="round-history">
+            <thead>
+              <tr>
+                <th scope="col">Round</th>
+                <th scope="col">Tabs</th>
+                <th scope="col">Labelled</th>
+                <th scope="col">Soft labels</th>
+                <th scope="col">Loss</th>
+                <th scope="col">Updates</th>
+                <th scope="col">Time</th>
+                <th scope="col" class="words">
+                  Left out
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {[...history].reverse().map((record) => (
+                <Round key={`${record.round}.${record.attempt}`} record={record} names={names} />
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </details>
+  );
+}
+
+function Round({ record, names }: { record: RoundRecord; names: Record<ClientId, string> }) {
+  const { outcome, excluded } = record;
+  const left = Object.entries(excluded) as unknown as [ClientId, string][];
+  return (
+    <tr class={outcome.type}>
+      <th scope="row">
+        {record.round}
+        {record.attempt > 1 && <span class="hint"> try {record.attempt}</span>}
+      </th>
+      <td>
+        {record.participants.length} of {record.selected}
+      </td>
+      <td>{count(record.gold)}</td>
+      <td>{count(record.soft)}</td>
+      <td>{record.loss?.toFixed(3) ?? '–'}</td>
+      <td>{bytes(record.bytes_up)}</td>
+      <td>{duration(record.duration_ms)}</td>
+      <td class="words">
+        {outcome.type === 'abandoned' && <p>Given up: {outcome.reason}</p>}
+        {left.map(([id, reason]) => (
+          <p key={id}>
+            <bdi>{names[id] ?? `Tab ${id}`}</bdi>: {reason}
+          </p>
+        ))}
+        {outcome.type === 'completed' && left.length === 0 && 'nobody'}
+      </td>
+    </tr>
+  );
+}

@@ -1,0 +1,163 @@
+// The form for a new room: what is typed, and the settings that it means.
+
+import type { Corpus } from '../api';
+import type { Growth } from '../generated/Growth';
+import type { Label } from '../generated/Label';
+import type { RoomSettings } from '../generated/RoomSettings';
+import type { Texts } from '../generated/Texts';
+import { decimal } from '../text/format';
+import type { FieldFault } from '../text/faults';
+
+/** Stands for "everyone brings their own" where the form names a corpus. */
+export const OWN = '';
+
+/** What the form holds, as typed. */
+export type Draft = {
+  title: string;
+  /** A corpus's name, or `OWN`. */
+  corpus: string;
+  gold: string;
+  unlabelled: string;
+  /** For own texts: one label a line, `name: word, word`. */
+  labels: string;
+  pattern: string;
+  rounds: string;
+  needed: string;
+  deadline: string;
+  start: RoomSettings['round']['start'];
+  growth: Growth['by'];
+  speed: string;
+  learningRate: string;
+  epochs: string;
+  rank: string;
+};
+
+const FALLBACK_DEAL = { gold: 8, unlabelled: 40 };
+const SPEEDS = { fraction: '25', factor: '2', off: '' };
+
+/** The form filled with the server's defaults. */
+export function draftOf(settings: RoomSettings): Draft {
+  const { texts, round, training, lora, soft_labels: soft } = settings;
+  const deal = texts.from === 'corpus' ? texts.deal : FALLBACK_DEAL;
+  return {
+    title: settings.title,
+    corpus: texts.from === 'corpus' ? texts.corpus : OWN,
+    gold: String(deal.gold),
+    unlabelled: String(deal.unlabelled),
+    labels: settings.task.labels.map(({ name, words }) => `${name}: ${words.join(', ')}`).join('\n'),
+    pattern: settings.task.pattern,
+    rounds: String(round.rounds),
+    needed: String('count' in round.quorum ? round.quorum.count : round.minimum),
+    deadline: String(round.deadline_seconds),
+    start: round.start,
+    growth: soft.growth.by,
+    speed: speedOf(soft.growth),
+    learningRate: decimal(training.learning_rate),
+    epochs: String(training.epochs),
+    rank: String(lora.rank),
+  };
+}
+
+/** A speed that suits another way of growing. */
+export function usualSpeed(growth: Growth['by']): string {
+  return SPEEDS[growth];
+}
+
+export type Reading =
+  | { ok: true; settings: RoomSettings }
+  | { ok: false; fault: FieldFault };
+
+/** The settings that the form means; whether they are in range is for the server to say. */
+export function read(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): Reading {
+  const numbers: [string, string][] = [
+    ['texts.deal.gold', draft.gold],
+    ['texts.deal.unlabelled', draft.unlabelled],
+    ['round.rounds', draft.rounds],
+    ['round.quorum', draft.needed],
+    ['round.deadline_seconds', draft.deadline],
+    ['training.learning_rate', draft.learningRate],
+    ['training.epochs', draft.epochs],
+    ['lora.rank', draft.rank],
+  ];
+  if (draft.growth !== 'off') numbers.push(['soft_labels.growth', draft.speed]);
+  for (const [field, text] of numbers) {
+    const fault = numberFault(field, text);
+    if (fault) return { ok: false, fault };
+  }
+  if (draft.title.trim() === '') {
+    return { ok: false, fault: { field: 'title', words: 'Give the room a title.' } };
+  }
+  return { ok: true, settings: settingsOf(draft, defaults, corpora) };
+}
+
+function settingsOf(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): RoomSettings {
+  const needed = Number(draft.needed);
+  const rank = Number(draft.rank);
+  const corpus = corpora.find(({ name }) => name === draft.corpus);
+  const own = { ...defaults.task, pattern: draft.pattern.trim(), labels: labelsOf(draft.labels) };
+  const texts: Texts =
+    draft.corpus === OWN
+      ? { from: 'own' }
+      : {
+          from: 'corpus',
+          corpus: draft.corpus,
+          deal: { gold: Number(draft.gold), unlabelled: Number(draft.unlabelled) },
+        };
+  return {
+    ...defaults,
+    title: draft.title.trim(),
+    task: draft.corpus === OWN ? own : (corpus?.task ?? defaults.task),
+    texts,
+    lora: {
+      ...defaults.lora,
+      rank,
+      // The scale alpha / rank stays, so that another rank needs no other learning rate.
+      alpha: (defaults.lora.alpha / defaults.lora.rank) * rank,
+    },
+    training: {
+      ...defaults.training,
+      learning_rate: Number(draft.learningRate),
+      epochs: Number(draft.epochs),
+    },
+    soft_labels: { ...defaults.soft_labels, growth: growthOf(draft) },
+    round: {
+      ...defaults.round,
+      start: draft.start,
+      quorum: { count: needed },
+      minimum: Math.min(defaults.round.minimum, Math.max(1, needed)),
+      deadline_seconds: Number(draft.deadline),
+      rounds: Number(draft.rounds),
+    },
+  };
+}
+
+/** `positive: great, good` on each line. */
+export function labelsOf(text: string): Label[] {
+  const lines = text.split('\n').filter((line) => line.trim() !== '');
+  return lines.map((line) => {
+    const [name = '', words = ''] = line.split(/:(.*)/s);
+    const list = words.split(',').map((word) => word.trim());
+    return { name: name.trim(), words: list.filter((word) => word !== '') };
+  });
+}
+
+function growthOf({ growth, speed }: Draft): Growth {
+  if (growth === 'fraction') return { by: 'fraction', per_round: Number(speed) / 100 };
+  if (growth === 'factor') return { by: 'factor', factor: Number(speed) };
+  return { by: 'off' };
+}
+
+function speedOf(growth: Growth): string {
+  if (growth.by === 'fraction') return decimal(growth.per_round * 100);
+  return growth.by === 'factor' ? decimal(growth.factor) : '';
+}
+
+function numberFault(field: string, text: string): FieldFault | null {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) return { field, words: 'Enter a number.' };
+  const whole = field !== 'training.learning_rate' && field !== 'soft_labels.growth';
+  if (whole && (!Number.isInteger(value) || value < 0)) {
+    return { field, words: 'Enter a whole number, 0 or more.' };
+  }
+  return null;
+}

@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import { draftOf, labelsOf, OWN, read, type Draft } from '../src/state/draft';
+import { settings } from './samples';
+
+const news = { ...settings.task, name: 'News topics' };
+const corpora = [
+  { name: 'reviews', title: 'Short reviews', task: settings.task, train: 900, test: 300 },
+  { name: 'news', title: 'News topics', task: news, train: 400, test: 160 },
+];
+
+function settingsFor(part: Partial<Draft>) {
+  const reading = read({ ...draftOf(settings), ...part }, settings, corpora);
+  if (!reading.ok) throw new Error(reading.fault.words);
+  return reading.settings;
+}
+
+function faultFor(part: Partial<Draft>) {
+  const reading = read({ ...draftOf(settings), ...part }, settings, corpora);
+  return reading.ok ? null : reading.fault;
+}
+
+describe('the form for a room', () => {
+  it('gives the defaults back when nothing is changed', () => {
+    const same = { ...settings, training: { ...settings.training, learning_rate: 0.001 } };
+    expect(settingsFor({})).toEqual(same);
+  });
+
+  it('takes the task of the chosen corpus', () => {
+    expect(settingsFor({ corpus: 'news' }).task).toEqual(news);
+  });
+
+  it('takes labels and pattern where everyone brings their own texts', () => {
+    const own = settingsFor({ corpus: OWN, labels: 'spam: junk, ads\nham: fine', pattern: '{mask}: {text}' });
+    expect(own.texts).toEqual({ from: 'own' });
+    expect(own.task.pattern).toBe('{mask}: {text}');
+    expect(own.task.labels).toEqual([
+      { name: 'spam', words: ['junk', 'ads'] },
+      { name: 'ham', words: ['fine'] },
+    ]);
+  });
+
+  it('keeps the scale of LoRA at another rank', () => {
+    expect(settingsFor({ rank: '4' }).lora).toMatchObject({ rank: 4, alpha: 8 });
+  });
+
+  it('reads the growth of the soft labels', () => {
+    expect(settingsFor({ growth: 'off', speed: '' }).soft_labels.growth).toEqual({ by: 'off' });
+    const factor = settingsFor({ growth: 'factor', speed: '1.5' });
+    expect(factor.soft_labels.growth).toEqual({ by: 'factor', factor: 1.5 });
+    const share = settingsFor({ growth: 'fraction', speed: '50' });
+    expect(share.soft_labels.growth).toEqual({ by: 'fraction', per_round: 0.5 });
+  });
+
+  it('names the field that holds no number', () => {
+    expect(faultFor({ rounds: '' })?.field).toBe('round.rounds');
+    expect(faultFor({ epochs: '1.5' })?.field).toBe('training.epochs');
+    expect(faultFor({ learningRate: 'fast' })?.field).toBe('training.learning_rate');
+    expect(faultFor({ growth: 'factor', speed: '' })?.field).toBe('soft_labels.growth');
+    expect(faultFor({ growth: 'off', speed: '' })).toBeNull();
+    expect(faultFor({ title: '  ' })?.field).toBe('title');
+  });
+});
+
+describe('labels as typed', () => {
+  it('forgives empty lines and stray commas', () => {
+    expect(labelsOf('\n good : great ,, fine\n\n')).toEqual([
+      { name: 'good', words: ['great', 'fine'] },
+    ]);
+  });
+});

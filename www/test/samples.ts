@@ -1,0 +1,85 @@
+// A small room to test with.
+
+import type { MemberView } from '../src/generated/MemberView';
+import type { RoomSettings } from '../src/generated/RoomSettings';
+import type { RoomView } from '../src/generated/RoomView';
+import type { Welcome } from '../src/generated/Welcome';
+
+export const settings: RoomSettings = {
+  title: 'Reviews',
+  model: 'default',
+  task: {
+    name: 'Reviews',
+    pattern: '{text} it was {mask} .',
+    labels: [
+      { name: 'negative', words: ['terrible'] },
+      { name: 'positive', words: ['great', 'good'] },
+    ],
+    max_tokens: 96,
+  },
+  texts: { from: 'corpus', corpus: 'reviews', deal: { gold: 8, unlabelled: 40 } },
+  lora: { rank: 8, alpha: 16, targets: ['query', 'value'] },
+  training: {
+    learning_rate: 0.0010000000474974513,
+    epochs: 2,
+    batch_size: 8,
+    weight_decay: 0.01,
+    beta1: 0.9,
+    beta2: 0.999,
+    epsilon: 1e-8,
+    warmup: 0.1,
+    decay: 'linear',
+    clip_norm: 1,
+  },
+  soft_labels: {
+    growth: { by: 'fraction', per_round: 0.25 },
+    selection: { by: 'class_balanced' },
+    kind: 'soft',
+    relabel: 'each_round',
+    temperature: 1,
+    weight: 0.5,
+  },
+  weighting: 'gold_and_soft',
+  round: {
+    start: 'automatic',
+    quorum: { count: 2 },
+    minimum: 1,
+    sample: 0,
+    goal: 0,
+    deadline_seconds: 180,
+    grace_seconds: 15,
+    rounds: 10,
+    capacity: 64,
+  },
+  seed: 0,
+};
+
+export const welcome: Welcome = {
+  protocol: 1,
+  room: 'ROOM',
+  client: 1,
+  resume: 'token',
+  shard: 0,
+  settings,
+  model: { name: 'default', parameters: 1000, files: [] },
+  history: [],
+  evaluations: [],
+};
+
+export function member(id: number, name: string, part: Partial<MemberView> = {}): MemberView {
+  const rest = { gold: 8, unlabelled: 40, progress: 0, loss: null, contributed: 0 };
+  return { id, name, state: 'ready', ...rest, ...part };
+}
+
+export function view(part: Partial<RoomView>): RoomView {
+  return {
+    code: 'ROOM',
+    completed: 0,
+    phase: { type: 'waiting' },
+    connected: 1,
+    ready: 1,
+    needed: 2,
+    members: [],
+    ...part,
+  };
+}
