@@ -14,13 +14,15 @@ export function routeOf(path: string): Route {
 /** The room's code in what someone typed or pasted: a code, a path or a whole link. */
 export function codeFrom(input: string): string {
   const text = input.trim();
-  return codeIn(text.replace(/^[a-z]+:\/\/[^/]*/i, '')) ?? text.replace(/\s+/g, '');
+  const path = text.replace(/^(?:[a-z]+:\/\/)?[^/]*(?=\/r\/)/i, '');
+  return codeIn(path) ?? text.replace(/\s+/g, '').toUpperCase();
 }
 
 function codeIn(path: string): string | null {
   const found = /^\/r\/([^/?#]+)\/?(?:[?#].*)?$/.exec(path);
   try {
-    return found?.[1] ? decodeURIComponent(found[1]) : null;
+    // Codes are read aloud and typed on phones: small letters mean the same.
+    return found?.[1] ? decodeURIComponent(found[1]).toUpperCase() : null;
   } catch {
     return null;
   }

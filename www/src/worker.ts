@@ -56,7 +56,11 @@ addEventListener('message', ({ data }: MessageEvent<Command>) => {
 });
 
 // A trap in WebAssembly, for want of memory for example, ends the client without a word of its own.
-addEventListener('unhandledrejection', ({ reason }) => {
-  stop(`The model’s program broke off: ${wordsOf(reason)}.`);
-});
-addEventListener('error', ({ message }) => stop(`The model’s program broke off: ${message}.`));
+function broken(error: unknown): void {
+  if (error instanceof WebAssembly.RuntimeError) {
+    stop(`The model’s program broke off: ${wordsOf(error)}.`);
+  }
+}
+
+addEventListener('unhandledrejection', ({ reason }) => broken(reason));
+addEventListener('error', ({ error }) => broken(error));

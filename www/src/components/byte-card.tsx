@@ -1,11 +1,9 @@
-// The byte ledger: what left this tab and what came in, in sum, by type and one by one.
+// What left this tab and what came in, in sum, against the full model.
 
 import { fullModelBytes, timesMore } from '../state/facts';
-import type { Ledger } from '../state/ledger';
 import { updateBytes } from '../state/ledger';
 import { room } from '../state/session';
-import { bytes, count, times } from '../text/format';
-import { directionWord, messageWords } from '../text/messages';
+import { bytes, times } from '../text/format';
 
 export function ByteCard() {
   const { ledger } = room.value;
@@ -27,13 +25,18 @@ export function ByteCard() {
         </div>
       </dl>
       <Comparison />
-      <details>
-        <summary>Every message</summary>
-        <ByType ledger={ledger} />
-        <OneByOne ledger={ledger} />
-      </details>
+      <p>
+        <a href="#messages" onClick={openLedger}>
+          See every message
+        </a>
+      </p>
     </section>
   );
+}
+
+/** The link leads to a closed part of the page: open it on the way. */
+function openLedger(): void {
+  document.getElementById('messages')?.setAttribute('open', '');
 }
 
 function Comparison() {
@@ -54,64 +57,5 @@ function Comparison() {
       The texts stay here. An update is {bytes(update)}; the full model would be{' '}
       <strong>{bytes(full)} per round, {times(more)} times more</strong>.
     </p>
-  );
-}
-
-function ByType({ ledger }: { ledger: Ledger }) {
-  return (
-    <div class="scroll">
-      <table>
-        <caption>By type</caption>
-        <thead>
-          <tr>
-            <th scope="col">Message</th>
-            <th scope="col">Number</th>
-            <th scope="col">Bytes</th>
-          </tr>
-        </thead>
-        <tbody>
-          {ledger.rows.map(({ direction, what, ...sums }) => (
-            <tr key={direction + what}>
-              <th scope="row">
-                <Arrow direction={direction} /> {what}
-                <span class="hint">{messageWords(what)}</span>
-              </th>
-              <td>{count(sums.count)}</td>
-              <td>{bytes(sums.bytes)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
-}
-
-function OneByOne({ ledger }: { ledger: Ledger }) {
-  return (
-    <div class="scroll tall" tabIndex={0} role="region" aria-label="Messages one by one">
-      <table>
-        <caption>The newest {ledger.recent.length}, one by one</caption>
-        <tbody>
-          {ledger.recent.map(({ direction, what, at, ...message }, index) => (
-            <tr key={ledger.recent.length - index}>
-              <td class="time">{new Date(at).toLocaleTimeString()}</td>
-              <th scope="row">
-                <Arrow direction={direction} /> {what}
-              </th>
-              <td>{count(message.bytes)} B</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
-}
-
-function Arrow({ direction }: { direction: 'up' | 'down' }) {
-  return (
-    <span class={`arrow ${direction}`}>
-      <span aria-hidden="true">{direction === 'up' ? '↑' : '↓'}</span>
-      <span class="unseen">{directionWord(direction)}</span>
-    </span>
   );
 }

@@ -6,6 +6,7 @@ import { ConfirmButton } from './confirm-button';
 export function OwnerControls() {
   const { view } = room.value;
   if (!view || view.phase.type === 'finished') return null;
+  const running = view.phase.type === 'working';
   const stopped = view.phase.type === 'paused';
   const started = view.completed > 0 || !stopped;
   return (
@@ -23,10 +24,9 @@ export function OwnerControls() {
       <button
         type="button"
         data-testid="owner-next"
-        title="Ends the waiting, or the running round, with those who are there"
         onClick={() => void act('next')}
       >
-        Next round now
+        {running ? 'End this round now' : 'Start a round now'}
       </button>
       <ConfirmButton
         question="Finish the room for everyone?"

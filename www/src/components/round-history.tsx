@@ -28,9 +28,6 @@ export function RoundHistory() {
                 <th scope="col">Loss</th>
                 <th scope="col">Updates</th>
                 <th scope="col">Time</th>
-                <th scope="col" class="words">
-                  Left out
-                </th>
               </tr>
             </thead>
             <tbody>
@@ -49,28 +46,33 @@ function Round({ record, names }: { record: RoundRecord; names: Record<ClientId,
   const { outcome, excluded } = record;
   const left = Object.entries(excluded) as unknown as [ClientId, string][];
   return (
-    <tr class={outcome.type}>
-      <th scope="row">
-        {record.round}
-        {record.attempt > 1 && <span class="hint"> try {record.attempt}</span>}
-      </th>
-      <td>
-        {record.participants.length} of {record.selected}
-      </td>
-      <td>{count(record.gold)}</td>
-      <td>{count(record.soft)}</td>
-      <td>{record.loss?.toFixed(3) ?? '–'}</td>
-      <td>{bytes(record.bytes_up)}</td>
-      <td>{duration(record.duration_ms)}</td>
-      <td class="words">
-        {outcome.type === 'abandoned' && <p>Given up: {outcome.reason}</p>}
-        {left.map(([id, reason]) => (
-          <p key={id}>
-            <bdi>{names[id] ?? `Tab ${id}`}</bdi>: {reason}
-          </p>
-        ))}
-        {outcome.type === 'completed' && left.length === 0 && 'nobody'}
-      </td>
-    </tr>
+    <>
+      <tr class={outcome.type}>
+        <th scope="row">
+          {record.round}
+          {record.attempt > 1 && <span class="hint"> try {record.attempt}</span>}
+        </th>
+        <td>
+          {record.participants.length} of {record.selected}
+        </td>
+        <td>{count(record.gold)}</td>
+        <td>{count(record.soft)}</td>
+        <td>{record.loss?.toFixed(3) ?? '–'}</td>
+        <td>{bytes(record.bytes_up)}</td>
+        <td>{duration(record.duration_ms)}</td>
+      </tr>
+      {(left.length > 0 || outcome.type === 'abandoned') && (
+        <tr class="aside">
+          <td class="words" colSpan={7}>
+            {outcome.type === 'abandoned' && <p>Given up: {outcome.reason}</p>}
+            {left.map(([id, reason]) => (
+              <p key={id}>
+                Left out: <bdi>{names[id] ?? `Tab ${id}`}</bdi>. {reason}
+              </p>
+            ))}
+          </td>
+        </tr>
+      )}
+    </>
   );
 }

@@ -14,7 +14,7 @@ export function StatusLine() {
       <p class="headline" role="status" aria-live="polite">
         {headline}
       </p>
-      <p class="detail">{detail || ' '}</p>
+      <p class="detail">{detail}</p>
       {settings && view && <RoundTrack rounds={settings.round.rounds} view={view} />}
     </div>
   );

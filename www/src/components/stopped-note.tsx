@@ -12,7 +12,7 @@ export function StoppedNote() {
   const again = () => join(keptName() ?? 'Guest', keptTexts(code.value));
   const offer = offerFor(fault);
   return (
-    <FaultNote fault={fault}>
+    <FaultNote fault={fault} untitled>
       {offer === 'take_over' && (
         <button type="button" class="primary" data-testid="take-over" onClick={again}>
           Use it here instead

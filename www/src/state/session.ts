@@ -74,8 +74,11 @@ export function join(name: string, texts: OwnTexts | null): void {
   fresh.onmessage = ({ data }: MessageEvent<Event>) => {
     if (worker.value === fresh) receive(data);
   };
+  // Before its first word an error means that the worker did not load; later ones it reports itself.
   fresh.onerror = () => {
-    if (worker.value === fresh) receive({ type: 'stopped', fault: WORKER_FAULT });
+    if (worker.value === fresh && room.value.link.state === 'connecting') {
+      receive({ type: 'stopped', fault: WORKER_FAULT });
+    }
   };
   batch(() => {
     worker.value = fresh;

@@ -3,7 +3,7 @@
 import type { Fault } from '../generated/Fault';
 import type { FaultCode } from '../generated/FaultCode';
 
-const TITLES: Record<FaultCode, string> = {
+const TITLES: Record<Exclude<FaultCode, 'internal'>, string> = {
   unknown_room: 'There is no room with this code.',
   room_full: 'This room is full.',
   room_finished: 'This room has finished its rounds.',
@@ -24,13 +24,12 @@ const TITLES: Record<FaultCode, string> = {
   overloaded: 'The connection of this tab was too slow.',
   not_owner: 'Only the owner of the room can do this.',
   bad_settings: 'A setting does not fit.',
-  internal: 'Something failed.',
 };
 
-/** The fault in one short sentence. */
+/** The fault in one short sentence: its own where no other says it in plainer words. */
 export function faultTitle(fault: Fault): string {
-  if (fault.code !== 'internal') return TITLES[fault.code] ?? TITLES.internal;
-  return fault.blame === 'client' ? 'This tab cannot go on.' : 'The server failed.';
+  const titles: Partial<Record<FaultCode, string>> = TITLES;
+  return titles[fault.code] ?? fault.message;
 }
 
 /** What a stopped tab can do next. */

@@ -26,7 +26,10 @@ export function statusOf(room: RoomState, who: Who, now: number): Status {
 
 function troubleOf(room: RoomState, now: number): Status | null {
   const { stopped, link } = room;
-  if (stopped?.fault) return say('trouble', faultTitle(stopped.fault));
+  if (stopped?.fault) {
+    const tone = stopped.fault.blame === 'nobody' ? 'calm' : 'trouble';
+    return say(tone, faultTitle(stopped.fault));
+  }
   if (stopped && room.view?.phase.type !== 'finished') {
     return say('calm', 'You left the room.', 'You can join again at any time.');
   }

@@ -9,6 +9,7 @@ import { HoldingCard } from '../components/holding-card';
 import { Invite } from '../components/invite';
 import { JoinCard } from '../components/join-card';
 import { Link } from '../components/link';
+import { MessageLedger } from '../components/message-ledger';
 import { OwnerControls } from '../components/owner-controls';
 import { RoomFacts } from '../components/room-facts';
 import { Roster } from '../components/roster';
@@ -18,6 +19,7 @@ import { StoppedNote } from '../components/stopped-note';
 import { TryCard } from '../components/try-card';
 import { go } from '../route';
 import * as session from '../state/session';
+import { offerFor } from '../text/faults';
 
 export function RoomPage({ code }: { code: string }) {
   useEffect(() => {
@@ -29,6 +31,8 @@ export function RoomPage({ code }: { code: string }) {
   const phase = view?.phase.type;
   const joined = session.joined.value;
   const gathering = view?.completed === 0 && phase !== 'working' && phase !== 'finished';
+  const stopped = session.room.value.stopped?.fault;
+  const canJoin = phase !== 'finished' && (!stopped || offerFor(stopped) === 'join_again');
   const inviting = joined && gathering && session.owner.value !== null;
   const mine = (
     <div class="halves" key="mine">
@@ -65,7 +69,7 @@ export function RoomPage({ code }: { code: string }) {
 
       <div class="columns">
         <div class="wide">
-          {joined ? <DownloadBar /> : phase !== 'finished' && <JoinCard />}
+          {joined ? <DownloadBar /> : canJoin && <JoinCard />}
           {inviting && <Invite code={code} size="large" />}
           {gathering && joined && mine}
           <AccuracyCard key="accuracy" />
@@ -77,6 +81,7 @@ export function RoomPage({ code }: { code: string }) {
           {!inviting && phase !== 'finished' && <Invite code={code} size="small" />}
         </div>
       </div>
+      {joined && <MessageLedger />}
       <RoundHistory />
       <RoomFacts />
     </div>
