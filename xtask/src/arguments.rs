@@ -45,19 +45,12 @@ impl Selection {
         let named = |names: &[String]| names.iter().any(|other| other == name);
         (self.only.is_empty() || named(&self.only)) && !named(&self.skip)
     }
-
-    /// The first name that is not among `known`.
-    pub fn first_unknown(&self, known: &[&str]) -> Option<&str> {
-        self.only
-            .iter()
-            .chain(&self.skip)
-            .map(String::as_str)
-            .find(|name| !known.contains(name))
-    }
 }
 
 /// Reads the arguments after the program's name; the error is one line for people.
-pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Task, String> {
+///
+/// `steps` are the names that a selection may hold.
+pub fn parse(arguments: impl Iterator<Item = String>, steps: &[&str]) -> Result<Task, String> {
     let mut arguments = arguments;
     let task = arguments.next().unwrap_or_else(|| "help".to_owned());
     match task.as_str() {
@@ -72,7 +65,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Task, String> {
             Ok(Task::Demo { flags })
         }
         "test" => Ok(Task::Test {
-            selection: parse_selection(arguments)?,
+            selection: parse_selection(arguments, steps)?,
         }),
         other => Err(format!("unknown command `{other}`")),
     }
@@ -85,7 +78,10 @@ fn nothing_more(mut arguments: impl Iterator<Item = String>, task: Task) -> Resu
     }
 }
 
-fn parse_selection(mut arguments: impl Iterator<Item = String>) -> Result<Selection, String> {
+fn parse_selection(
+    mut arguments: impl Iterator<Item = String>,
+    steps: &[&str],
+) -> Result<Selection, String> {
     let mut selection = Selection::default();
     while let Some(flag) = arguments.next() {
         let names = match flag.as_str() {
@@ -93,11 +89,16 @@ fn parse_selection(mut arguments: impl Iterator<Item = String>) -> Result<Select
             "--skip" => &mut selection.skip,
             other => return Err(format!("unexpected argument `{other}`")),
         };
-        names.push(
-            arguments
-                .next()
-                .ok_or_else(|| format!("`{flag}` needs the name of a step"))?,
-        );
+        match arguments.next() {
+            Some(name) if steps.contains(&name.as_str()) => names.push(name),
+            given => {
+                let given = given.map_or_else(|| "nothing".to_owned(), |name| format!("`{name}`"));
+                let steps = steps.join(" ");
+                return Err(format!(
+                    "`{flag}` was given {given}; the steps are: {steps}"
+                ));
+            }
+        }
     }
     Ok(selection)
 }
@@ -107,7 +108,8 @@ mod tests {
     use super::*;
 
     fn parsed(line: &str) -> Result<Task, String> {
-        parse(line.split_whitespace().map(str::to_owned))
+        let words = line.split_whitespace().map(str::to_owned);
+        parse(words, &["fmt", "clippy"])
     }
 
     #[test]
@@ -127,7 +129,6 @@ mod tests {
         assert!(selection.takes("fmt"));
         assert!(!selection.takes("clippy"));
         assert!(!selection.takes("native"));
-        assert_eq!(selection.first_unknown(&["fmt"]), Some("clippy"));
         assert!(Selection::default().takes("native"));
     }
 
@@ -140,7 +141,11 @@ mod tests {
         );
         assert_eq!(
             parsed("test --only"),
-            Err("`--only` needs the name of a step".to_owned())
+            Err("`--only` was given nothing; the steps are: fmt clippy".to_owned())
+        );
+        assert_eq!(
+            parsed("test --skip fmtt"),
+            Err("`--skip` was given `fmtt`; the steps are: fmt clippy".to_owned())
         );
     }
 }

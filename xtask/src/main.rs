@@ -19,7 +19,8 @@ use report::Report;
 use workspace::Workspace;
 
 fn main() -> ExitCode {
-    let task = match arguments::parse(std::env::args().skip(1)) {
+    let steps: Vec<_> = checks::names().collect();
+    let task = match arguments::parse(std::env::args().skip(1), &steps) {
         Ok(task) => task,
         Err(usage) => {
             eprintln!("xtask: {usage}; `cargo xtask help` lists the commands");

@@ -11,17 +11,14 @@ use crate::report::{Done, Output, Report};
 use crate::versions;
 use crate::workspace::{Workspace, first_line};
 
-/// The oldest Node.js that the page's tools run on.
-const NODE_MAJOR: u32 = 20;
-
 /// Checks that Node.js and npm are there and new enough.
 pub fn check_node(workspace: &Workspace) -> Result<()> {
-    let mend = format!("install Node.js {NODE_MAJOR} or newer from https://nodejs.org");
+    let mend = "install the newest long-term version of Node.js from https://nodejs.org";
     let Some(version) = first_line(Command::new("node").arg("--version")) else {
         bail!("`node` was not found; {mend}");
     };
-    if major(&version).is_none_or(|major| major < NODE_MAJOR) {
-        bail!("Node.js {version} is too old; {mend}");
+    if !is_supported(&version) {
+        bail!("Node.js {version} is too old for the page's tools; {mend}");
     }
     if first_line(&mut workspace.npm(&["--version"])).is_none() {
         bail!("`npm` was not found beside Node.js {version}; {mend}");
@@ -29,14 +26,18 @@ pub fn check_node(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The first number of a version such as `v20.11.1`.
-fn major(version: &str) -> Option<u32> {
-    version
+/// Whether Vite runs on this version of Node.js, such as `v20.19.0` (`engines` in package.json).
+fn is_supported(version: &str) -> bool {
+    let mut numbers = version
         .trim_start_matches('v')
         .split('.')
-        .next()?
-        .parse()
-        .ok()
+        .map_while(|number| number.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(20), Some(minor)) => minor >= 19,
+        (Some(22), Some(minor)) => minor >= 12,
+        (Some(major), _) => major > 22,
+        (None, _) => false,
+    }
 }
 
 /// Installs npm's packages as package-lock.json names them.
@@ -131,10 +132,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn major_version_is_read() {
-        assert_eq!(major("v20.11.1"), Some(20));
-        assert_eq!(major("22.0.0"), Some(22));
-        assert_eq!(major("unknown"), None);
+    fn old_node_is_told_from_new() {
+        for version in ["v20.19.0", "v22.12.1", "v24.0.0", "v23.1.0"] {
+            assert!(is_supported(version), "{version}");
+        }
+        for version in ["v18.20.0", "v20.11.1", "v21.7.0", "v22.3.0", "unknown"] {
+            assert!(!is_supported(version), "{version}");
+        }
     }
 
     #[test]
