@@ -14,7 +14,7 @@ use std::process::Command;
 const MOST_LINES: usize = 450;
 
 /// The files of the browser client that may name JavaScript's types.
-const JAVASCRIPT_FILES: [&str; 1] = ["client-wasm/src/lib.rs"];
+const JAVASCRIPT_FILES: [&str; 1] = ["client-wasm/src/js.rs"];
 
 /// Lock files, which package managers write, with the addresses that they choose.
 const LOCK_FILES: [&str; 2] = ["Cargo.lock", "www/package-lock.json"];

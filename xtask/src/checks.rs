@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::arguments::Selection;
 use crate::report::{Done, Output, Report};
 use crate::tools::{self, Browsers};
-use crate::workspace::Workspace;
+use crate::workspace::{self, Workspace};
 use crate::{binary, page, wasm};
 
 /// One step of the tests.
@@ -21,6 +21,8 @@ struct Check {
 enum Work {
     /// Cargo with these arguments.
     Cargo(&'static [&'static str]),
+    /// The same for the browser.
+    CargoWasm(&'static [&'static str]),
     /// A step of the build, which reports by itself.
     Build(fn(&Workspace, &mut Report) -> Result<()>),
     /// `npm test` in the page's folder.
@@ -43,11 +45,10 @@ const CHECKS: [Check; 13] = [
     },
     Check {
         name: "clippy-wasm",
-        work: Work::Cargo(&[
+        work: Work::CargoWasm(&[
             "clippy",
             "--package=client-wasm",
             "--all-targets",
-            "--target=wasm32-unknown-unknown",
             "--",
             "-Dwarnings",
         ]),
@@ -171,6 +172,7 @@ fn run_one(
     let mut command = match check.work {
         Work::Build(build) => return build(workspace, report),
         Work::Cargo(arguments) => workspace.cargo(arguments),
+        Work::CargoWasm(arguments) => workspace.cargo_wasm(arguments),
         Work::Page => workspace.npm(&["test"]),
         Work::Browsers(make) => make(workspace, browsers.context("no browsers were found")?)?,
     };
@@ -212,6 +214,7 @@ fn client_tests(workspace: &Workspace) -> Result<Command> {
         // With both set, the test runner would take the first driver that it knows.
         .env_remove("CHROMEDRIVER")
         .env_remove("GECKODRIVER");
+    workspace::keep_wasm_flags(&mut command);
     Ok(command)
 }
 

@@ -27,15 +27,11 @@ const FEATURES: [&str; 8] = [
 pub fn build(workspace: &Workspace, report: &mut Report) -> Result<()> {
     let mend = "mend the code that the compiler names, or delete client-wasm/pkg and try again";
     report.step("wasm", Output::Folded, mend, |step| {
-        step.run(&mut workspace.cargo(&[
+        step.run(&mut workspace.cargo_wasm(&[
             "build",
-            "--package",
-            "client-wasm",
+            "--package=client-wasm",
             "--lib",
-            "--target",
-            "wasm32-unknown-unknown",
-            "--profile",
-            "wasm",
+            "--profile=wasm",
         ]))?;
         let compiled = workspace
             .target

@@ -72,6 +72,14 @@ impl Workspace {
         command
     }
 
+    /// [`Self::cargo`] for the browser: the flags in `.cargo/config.toml` hold.
+    pub fn cargo_wasm(&self, arguments: &[&str]) -> Command {
+        let mut command = self.cargo(arguments);
+        command.env("CARGO_BUILD_TARGET", "wasm32-unknown-unknown");
+        keep_wasm_flags(&mut command);
+        command
+    }
+
     /// `npm` with these arguments, in the page's folder.
     pub fn npm(&self, arguments: &[&str]) -> Command {
         let program = if cfg!(windows) { "npm.cmd" } else { "npm" };
@@ -85,6 +93,13 @@ impl Workspace {
         let mut command = Command::new("node");
         command.arg(script).current_dir(self.page());
         command
+    }
+}
+
+/// Keeps the user's flags for this machine from replacing those that the browser's code needs.
+pub fn keep_wasm_flags(command: &mut Command) {
+    for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
+        command.env_remove(variable);
     }
 }
 
