@@ -1,3 +1,5 @@
+// Wires the page: styles, address bar, session, and the first drawing.
+
 import { render } from 'preact';
 import './styles/tokens.css';
 import './styles/base.css';
@@ -5,6 +7,9 @@ import './styles/forms.css';
 import './styles/layout.css';
 import './styles/parts.css';
 import './styles/room.css';
+import './styles/chart.css';
+import './styles/people.css';
+import './styles/cards.css';
 import { App } from './app';
 import { followAddress } from './route';
 import { stayAwake } from './state/awake';

@@ -5,14 +5,18 @@ import { accuracies } from '../state/facts';
 import { room } from '../state/session';
 import { count, percent } from '../text/format';
 import { AccuracyChart } from './accuracy-chart';
+import { Scroll } from './scroll';
 
 const evaluations = computed(() => room.value.evaluations);
 const rounds = computed(() => room.value.settings?.round.rounds ?? 1);
 const labels = computed(() => room.value.settings?.task.labels.length ?? 2);
 
+const own = computed(() => room.value.settings?.texts.from === 'own');
+
 export function AccuracyCard() {
   const points = evaluations.value;
   const { first, newest } = accuracies(room.value);
+  if (own.value && points.length === 0) return <NothingHeldOut />;
   const held = points.at(-1)?.count;
   const summary =
     newest === null
@@ -42,7 +46,6 @@ export function AccuracyCard() {
       <figure
         data-testid="accuracy-chart"
         data-points={points.length}
-        role="group"
         aria-label={summary}
       >
         <AccuracyChart evaluations={points} rounds={rounds.value} chance={1 / labels.value} />
@@ -54,7 +57,7 @@ export function AccuracyCard() {
       </figure>
       <details>
         <summary>As a table</summary>
-        <div class="scroll">
+        <Scroll label="Accuracy after each round">
           <table>
             <thead>
               <tr>
@@ -75,8 +78,21 @@ export function AccuracyCard() {
               ))}
             </tbody>
           </table>
-        </div>
+        </Scroll>
       </details>
+    </section>
+  );
+}
+
+/** Where everyone brings their own texts, the server has none to measure on. */
+function NothingHeldOut() {
+  return (
+    <section class="card" aria-labelledby="accuracy-title">
+      <h2 id="accuracy-title">Accuracy of the common model</h2>
+      <p class="hint">
+        All texts are in the tabs, so the server has none to measure on. Below, under “Past rounds”, you
+        see the loss of each round: the lower, the better the model fits the tabs’ texts.
+      </p>
     </section>
   );
 }

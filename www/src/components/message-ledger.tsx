@@ -5,6 +5,7 @@ import type { Ledger } from '../state/ledger';
 import { room } from '../state/session';
 import { bytes, count } from '../text/format';
 import { directionWord, messageWords } from '../text/messages';
+import { Scroll } from './scroll';
 
 export function MessageLedger() {
   const { ledger } = room.value;
@@ -30,7 +31,7 @@ export function MessageLedger() {
 
 function ByType({ ledger }: { ledger: Ledger }) {
   return (
-    <div class="scroll">
+    <Scroll label="Messages by type">
       <table>
         <caption>By type</caption>
         <thead>
@@ -53,13 +54,13 @@ function ByType({ ledger }: { ledger: Ledger }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </Scroll>
   );
 }
 
 function OneByOne({ ledger }: { ledger: Ledger }) {
   return (
-    <div class="scroll tall" tabIndex={0} role="region" aria-label="Messages one by one">
+    <Scroll label="Messages one by one" tall>
       <table>
         <caption>The newest {ledger.recent.length}, one by one</caption>
         <tbody>
@@ -74,7 +75,7 @@ function OneByOne({ ledger }: { ledger: Ledger }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </Scroll>
   );
 }
 

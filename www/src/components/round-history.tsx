@@ -4,6 +4,7 @@ import type { ClientId } from '../generated/ClientId';
 import type { RoundRecord } from '../generated/RoundRecord';
 import { room } from '../state/session';
 import { bytes, count, duration } from '../text/format';
+import { Scroll } from './scroll';
 
 export function RoundHistory() {
   const { history, names } = room.value;
@@ -17,7 +18,7 @@ export function RoundHistory() {
       {history.length === 0 ? (
         <p class="hint">No round has ended yet.</p>
       ) : (
-        <div class="scroll">
+        <Scroll label="Past rounds">
           <table data-testid="round-history">
             <thead>
               <tr>
@@ -36,7 +37,7 @@ export function RoundHistory() {
               ))}
             </tbody>
           </table>
-        </div>
+        </Scroll>
       )}
     </details>
   );

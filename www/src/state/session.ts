@@ -172,6 +172,8 @@ function receive(event: Event): void {
 function stopped(fault: Fault | null): void {
   // Where the tab left, or was removed, its place is gone; after any other end it may want it back.
   if (fault === null || PLACE_GONE.has(fault.code)) memory.keepResumeToken(code.value, null);
+  // Texts that are no use must not come back by themselves.
+  if (fault?.code === 'bad_settings') memory.keepTexts(code.value, null);
   dismiss();
   void look();
 }

@@ -3,12 +3,14 @@
 import type { Fault } from '../generated/Fault';
 import type { FaultCode } from '../generated/FaultCode';
 
-const TITLES: Record<Exclude<FaultCode, 'internal'>, string> = {
+/** Kinds too wide for a title: their messages say it better. */
+type Wide = 'internal' | 'bad_settings' | 'malformed';
+
+const TITLES: Record<Exclude<FaultCode, Wide>, string> = {
   unknown_room: 'There is no room with this code.',
   room_full: 'This room is full.',
   room_finished: 'This room has finished its rounds.',
   protocol_version: 'This page and the server are of different versions.',
-  malformed: 'The server could not read a message of this tab.',
   oversized: 'A message was larger than the room allows.',
   non_finite: 'The update of this tab held a value that is not a number.',
   misshapen: 'The update of this tab has another shape than the room’s model.',
@@ -23,7 +25,6 @@ const TITLES: Record<Exclude<FaultCode, 'internal'>, string> = {
   too_few_clients: 'Too few tabs are ready.',
   overloaded: 'The connection of this tab was too slow.',
   not_owner: 'Only the owner of the room can do this.',
-  bad_settings: 'A setting does not fit.',
 };
 
 /** The fault in one short sentence: its own where no other says it in plainer words. */
