@@ -22,6 +22,7 @@ const record = (round: number, attempt: number): RoundRecord => ({
   attempt,
   outcome: { type: 'completed', hash: 'h' },
   selected: 2,
+  reported: 2,
   participants: [1, 2],
   excluded: {},
   gold: 4,

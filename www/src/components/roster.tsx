@@ -6,9 +6,14 @@ import { percent, plural } from '../text/format';
 import { memberWord } from '../text/members';
 import { ConfirmButton } from './confirm-button';
 
+/** Rows that the list shows without scrolling. */
+const ROWS_IN_SIGHT = 6;
+
 export function Roster() {
   const { view, me } = room.value;
   if (!view) return null;
+  // A long list scrolls by itself, so the keyboard must reach it.
+  const reach = view.members.length > ROWS_IN_SIGHT ? { tabIndex: 0 } : {};
   const hidden = view.connected - view.members.filter(({ state }) => state !== 'away').length;
   return (
     <section class="card" aria-labelledby="roster-title">
@@ -16,7 +21,7 @@ export function Roster() {
         Who is here <span class="tally">{view.connected}</span>
       </h2>
       {view.members.length === 0 && <p class="hint">Nobody yet. The first one to join is shown here.</p>}
-      <ul class="roster" data-testid="roster">
+      <ul class="roster" data-testid="roster" {...reach}>
         {view.members.map((member) => (
           <Member key={member.id} member={member} mine={member.id === me} />
         ))}

@@ -3,7 +3,7 @@
 import type { ClientId } from '../generated/ClientId';
 import type { RoundRecord } from '../generated/RoundRecord';
 import { room } from '../state/session';
-import { bytes, count, duration } from '../text/format';
+import { bytes, count, duration, plural } from '../text/format';
 import { Scroll } from './scroll';
 
 export function RoundHistory() {
@@ -46,6 +46,7 @@ export function RoundHistory() {
 function Round({ record, names }: { record: RoundRecord; names: Record<ClientId, string> }) {
   const { outcome, excluded } = record;
   const left = Object.entries(excluded) as unknown as [ClientId, string][];
+  const unnamed = record.selected - record.reported - left.length;
   return (
     <>
       <tr class={outcome.type}>
@@ -54,7 +55,7 @@ function Round({ record, names }: { record: RoundRecord; names: Record<ClientId,
           {record.attempt > 1 && <span class="hint"> try {record.attempt}</span>}
         </th>
         <td>
-          {record.participants.length} of {record.selected}
+          {record.reported} of {record.selected}
         </td>
         <td>{count(record.gold)}</td>
         <td>{count(record.soft)}</td>
@@ -71,6 +72,7 @@ function Round({ record, names }: { record: RoundRecord; names: Record<ClientId,
                 Left out: <bdi>{names[id] ?? `Tab ${id}`}</bdi>. {reason}
               </p>
             ))}
+            {left.length > 0 && unnamed > 0 && <p>and {plural(unnamed, 'more tab', 'more tabs')}.</p>}
           </td>
         </tr>
       )}

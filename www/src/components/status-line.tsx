@@ -2,12 +2,13 @@
 
 import { code, room, status } from '../state/session';
 import { RoundTrack } from './round-track';
+import { useTitle } from './use-title';
 
 export function StatusLine() {
   const { headline, detail, tone } = status.value;
   const { settings, view } = room.value;
   const title = settings?.title ?? `Room ${code.value}`;
-  document.title = `${headline} · ${title} · lpfl`;
+  useTitle(`${headline} · ${title} · lpfl`);
   return (
     <div class={`status ${tone}`} data-testid="status">
       {/* The counters change too often to be read out; the headline does not. */}

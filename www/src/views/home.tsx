@@ -3,9 +3,10 @@
 import { CreateCard } from '../components/create-card';
 import { HowItWorks } from '../components/how-it-works';
 import { JoinByCode } from '../components/join-by-code';
+import { useTitle } from '../components/use-title';
 
 export function Home() {
-  document.title = 'lpfl: a language model learns across browser tabs';
+  useTitle('lpfl: a language model learns across browser tabs');
   return (
     <div class="home">
       <section class="lead">

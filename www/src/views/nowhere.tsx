@@ -1,8 +1,10 @@
 // An address that means nothing.
 
 import { Link } from '../components/link';
+import { useTitle } from '../components/use-title';
 
 export function Nowhere() {
+  useTitle('Nothing here · lpfl');
   return (
     <section class="card narrow">
       <h1>There is nothing at this address.</h1>

@@ -17,6 +17,7 @@ import { RoundHistory } from '../components/round-history';
 import { StatusLine } from '../components/status-line';
 import { StoppedNote } from '../components/stopped-note';
 import { TryCard } from '../components/try-card';
+import { useTitle } from '../components/use-title';
 import { go } from '../route';
 import * as session from '../state/session';
 import { offerFor } from '../text/faults';
@@ -110,6 +111,7 @@ function TabControls() {
 
 function Missing({ code }: { code: string }) {
   const fault = session.missing.value;
+  useTitle(`No room ${code} · lpfl`);
   if (!fault) return null;
   return (
     <div class="room" data-testid="room" data-phase="" data-completed="" data-hash="" data-client="">
