@@ -1,7 +1,5 @@
 //! The messages between client and server; PROTOCOL.md describes them for other languages.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::adapter::AdapterHash;
@@ -125,14 +123,19 @@ pub struct Welcome {
     pub settings: RoomSettings,
     /// The base model's files.
     pub model: ModelInfo,
-    /// Every round so far, oldest first; the newest [`HISTORY_SENT`] of them.
+    /// The newest rounds, oldest first; at most [`HISTORY_SENT`], each a
+    /// [`RoundRecord::summary`].
     pub history: Vec<RoundRecord>,
     /// The evaluations so far, oldest first.
     pub evaluations: Vec<Evaluated>,
 }
 
 /// Most round records in a [`Welcome`].
-pub const HISTORY_SENT: usize = 200;
+pub const HISTORY_SENT: usize = 100;
+/// Most clients named in each list of a round's record in a [`Welcome`].
+pub const WELCOME_NAMED: usize = 10;
+/// Most clients named in each list of a [`ServerMessage::RoundEnded`].
+pub const ENDED_NAMED: usize = 100;
 
 /// A base model as the server offers it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -339,10 +342,12 @@ pub struct RoundRecord {
     pub outcome: RoundOutcome,
     /// Clients selected.
     pub selected: u32,
-    /// The clients whose updates went in.
+    /// Of these, the ones whose updates went in.
+    pub reported: u32,
+    /// Who they are.
     pub participants: Vec<ClientId>,
-    /// The selected clients whose updates did not, and why.
-    pub excluded: BTreeMap<ClientId, String>,
+    /// The selected clients whose updates did not go in, and why.
+    pub excluded: Vec<Exclusion>,
     /// Gold examples behind the average.
     pub gold: u32,
     /// Soft-labelled examples behind the average.
@@ -354,6 +359,27 @@ pub struct RoundRecord {
     /// Bytes of the reports accepted.
     #[cfg_attr(feature = "typescript", ts(type = "number"))]
     pub bytes_up: u64,
+}
+
+/// A selected client whose update did not go in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub struct Exclusion {
+    /// The client.
+    pub client: ClientId,
+    /// Why, for people: completes "its update was left out because …".
+    pub reason: String,
+}
+
+impl RoundRecord {
+    /// The record with at most `named` clients in each list; the counts stay whole.
+    pub fn summary(&self, named: usize) -> Self {
+        Self {
+            participants: self.participants.iter().take(named).copied().collect(),
+            excluded: self.excluded.iter().take(named).cloned().collect(),
+            ..self.clone()
+        }
+    }
 }
 
 /// How a round ended.

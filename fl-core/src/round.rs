@@ -8,7 +8,9 @@ use rand::seq::SliceRandom;
 use crate::adapter::{Adapter, AdapterHash, AdapterLayout};
 use crate::aggregate::WeightedMean;
 use crate::error::Fault;
-use crate::protocol::{ClientId, PhaseView, Report, RoundOutcome, RoundRecord, WorkOrder};
+use crate::protocol::{
+    ClientId, Exclusion, PhaseView, Report, RoundOutcome, RoundRecord, WorkOrder,
+};
 use crate::room::Millis;
 use crate::settings::{RoundSettings, Weighting};
 
@@ -264,11 +266,16 @@ impl Round {
 
     pub(crate) fn record(&self, outcome: RoundOutcome, now: Millis) -> RoundRecord {
         let mut participants = Vec::new();
-        let mut excluded = BTreeMap::new();
+        let mut excluded = Vec::new();
         for (id, standing) in &self.clients {
             match standing {
                 Standing::Reported => participants.push(*id),
-                Standing::Excluded(reason) => drop(excluded.insert(*id, reason.clone())),
+                Standing::Excluded(reason) => {
+                    excluded.push(Exclusion {
+                        client: *id,
+                        reason: reason.clone(),
+                    });
+                }
                 Standing::Working | Standing::Away(_) => {}
             }
         }
@@ -277,6 +284,7 @@ impl Round {
             attempt: self.attempt,
             outcome,
             selected: self.clients.len() as u32,
+            reported: self.accepted,
             participants,
             excluded,
             gold: self.gold,

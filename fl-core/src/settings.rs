@@ -408,7 +408,8 @@ mod tests {
 
     #[test]
     fn each_bad_field_is_named() {
-        let cases: [(&str, fn(&mut RoomSettings)); 9] = [
+        type Spoil = fn(&mut RoomSettings);
+        let cases: [(&str, Spoil); 9] = [
             ("title", |s| s.title = " ".into()),
             ("lora.rank", |s| s.lora.rank = 0),
             ("lora.alpha", |s| s.lora.alpha = f32::NAN),

@@ -1,0 +1,250 @@
+//! Members come, say what they hold, go away and come back.
+
+use std::collections::BTreeSet;
+
+use super::{ConnectionId, Effect, Millis, Room};
+use crate::error::Fault;
+use crate::member::{Member, MemberRecord, TokenHash};
+use crate::protocol::{
+    ClientId, ClientMessage, HISTORY_SENT, NAME_CHARACTERS, PROTOCOL_VERSION, Progress,
+    ServerMessage, WELCOME_NAMED, Welcome,
+};
+use crate::round::Standing;
+
+/// Members kept for a return, as a multiple of the capacity.
+const KEPT_PER_PLACE: usize = 8;
+
+/// A first message, taken apart.
+#[derive(Clone, Debug)]
+pub struct Hello {
+    /// The client's protocol version.
+    pub protocol: u32,
+    /// The client's name.
+    pub name: String,
+    /// Token of an earlier place.
+    pub resume: Option<String>,
+}
+
+impl Room {
+    /// A new connection says hello. `token` becomes the secret of a new member.
+    pub fn hello(&mut self, connection: ConnectionId, hello: Hello, token: String, now: Millis) {
+        match self.admit(connection, &hello, token, now) {
+            Ok((client, token)) => self.welcome(connection, client, token),
+            Err(fault) => self.effects.push(Effect::Close(connection, fault)),
+        }
+    }
+
+    fn admit(
+        &mut self,
+        connection: ConnectionId,
+        hello: &Hello,
+        token: String,
+        now: Millis,
+    ) -> Result<(ClientId, String), Fault> {
+        if hello.protocol != PROTOCOL_VERSION {
+            return Err(Fault::protocol_version(hello.protocol));
+        }
+        if self.connections.contains_key(&connection) {
+            return Err(Fault::malformed("This connection said hello before."));
+        }
+        let name = checked_name(&hello.name)?;
+        let returning = hello.resume.as_deref().and_then(|token| {
+            let hash = TokenHash::of(token);
+            self.members
+                .iter()
+                .find(|(_, member)| member.record.token == hash)
+                .map(|(id, _)| *id)
+        });
+        let connected = self.connections.len() as u32;
+        let was_here = returning.is_some_and(|id| self.members[&id].connection.is_some());
+        if connected >= self.settings.round.capacity && !was_here {
+            return Err(Fault::room_full(self.settings.round.capacity));
+        }
+        let (id, token) = match (returning, &hello.resume) {
+            (Some(id), Some(token)) => (id, token.clone()),
+            _ => (self.add_member(&token, now), token),
+        };
+        let Some(member) = self.members.get_mut(&id) else {
+            return Err(Fault::internal("The room lost track of this client."));
+        };
+        if let Some(old) = member.connect(connection, name) {
+            self.connections.remove(&old);
+            self.effects.push(Effect::Close(old, Fault::replaced()));
+        }
+        self.effects
+            .push(Effect::StoreMember(member.record.clone()));
+        self.connections.insert(connection, id);
+        if let Some(round) = &mut self.round {
+            round.came_back(id);
+        }
+        Ok((id, token))
+    }
+
+    fn add_member(&mut self, token: &str, now: Millis) -> ClientId {
+        if self.members.len() >= self.settings.round.capacity as usize * KEPT_PER_PLACE {
+            self.forget_longest_away();
+        }
+        let taken: BTreeSet<u32> = self
+            .members
+            .values()
+            .map(|member| member.record.shard)
+            .collect();
+        let shard = (0..)
+            .find(|shard| !taken.contains(shard))
+            .unwrap_or_default();
+        let id = ClientId(self.next_id);
+        self.next_id += 1;
+        let record = MemberRecord::new(id, TokenHash::of(token), shard);
+        self.members.insert(id, Member::new(record, now));
+        id
+    }
+
+    fn forget_longest_away(&mut self) {
+        let away = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.connection.is_none());
+        let longest = away
+            .min_by_key(|(_, member)| member.away_since)
+            .map(|(id, _)| *id);
+        if let Some(id) = longest {
+            self.members.remove(&id);
+            self.effects.push(Effect::ForgetMember(id));
+        }
+    }
+
+    fn welcome(&mut self, connection: ConnectionId, client: ClientId, resume: String) {
+        let skipped = self.history.len().saturating_sub(HISTORY_SENT);
+        let welcome = Welcome {
+            protocol: PROTOCOL_VERSION,
+            room: self.code.clone(),
+            client,
+            resume,
+            shard: self.members[&client].record.shard,
+            settings: self.settings.clone(),
+            model: self.model.clone(),
+            history: self
+                .history
+                .iter()
+                .skip(skipped)
+                .map(|record| record.summary(WELCOME_NAMED))
+                .collect(),
+            evaluations: self.evaluations.clone(),
+        };
+        self.effects.push(Effect::Send(
+            connection,
+            ServerMessage::Welcome(Box::new(welcome)),
+        ));
+        self.effects.push(Effect::SendGlobal(connection));
+        self.changed = true;
+    }
+
+    /// A connection is gone.
+    pub fn disconnected(&mut self, connection: ConnectionId, now: Millis) {
+        let Some(id) = self.connections.remove(&connection) else {
+            return;
+        };
+        if let Some(member) = self.members.get_mut(&id) {
+            member.disconnect(now);
+        }
+        if let Some(round) = &mut self.round {
+            round.went_away(id, now);
+        }
+        self.changed = true;
+        self.settle(now);
+    }
+
+    /// A text message of a connection that has said hello.
+    pub fn message(&mut self, connection: ConnectionId, message: ClientMessage, now: Millis) {
+        let Some(&id) = self.connections.get(&connection) else {
+            return;
+        };
+        match message {
+            ClientMessage::Hello { .. } => {
+                let fault = Fault::malformed("This connection said hello before.");
+                self.effects
+                    .push(Effect::Send(connection, ServerMessage::Fault(fault)));
+            }
+            ClientMessage::Ready { gold, unlabelled } => {
+                self.ready(connection, id, gold, unlabelled, now);
+            }
+            ClientMessage::Progress(progress) => self.progress(id, &progress),
+            ClientMessage::Declined { round, reason } => {
+                let reason: String = reason.chars().take(400).collect();
+                self.exclude(
+                    id,
+                    round,
+                    &format!("it could not do the work: {reason}"),
+                    now,
+                );
+            }
+            ClientMessage::Leave => self.leave(connection, id, now),
+        }
+    }
+
+    fn ready(
+        &mut self,
+        connection: ConnectionId,
+        id: ClientId,
+        gold: u32,
+        unlabelled: u32,
+        now: Millis,
+    ) {
+        if let Some(member) = self.members.get_mut(&id) {
+            member.ready = true;
+            (member.gold, member.unlabelled) = (gold, unlabelled);
+        }
+        self.changed = true;
+        // A client that came back while its round goes on takes up its work again.
+        if let Some(round) = &self.round
+            && round.standing(id) == Some(&Standing::Working)
+        {
+            let order = round.order(now);
+            self.effects
+                .push(Effect::Send(connection, ServerMessage::Work(order)));
+        }
+        self.start_if_quorum(now);
+    }
+
+    fn progress(&mut self, id: ClientId, progress: &Progress) {
+        let current = self
+            .round
+            .as_ref()
+            .is_some_and(|round| round.number == progress.round);
+        if let (true, Some(member)) = (current, self.members.get_mut(&id)) {
+            member.follow(progress);
+            self.changed = true;
+        }
+    }
+
+    pub(super) fn leave(&mut self, connection: ConnectionId, id: ClientId, now: Millis) {
+        self.connections.remove(&connection);
+        self.members.remove(&id);
+        self.effects.push(Effect::ForgetMember(id));
+        self.changed = true;
+        match self.round.as_ref().map(|round| round.number) {
+            Some(number) => self.exclude(id, number, "it left the room", now),
+            None => self.start_if_quorum(now),
+        }
+    }
+
+    pub(super) fn exclude(&mut self, id: ClientId, number: u32, reason: &str, now: Millis) {
+        if let Some(round) = &mut self.round
+            && round.number == number
+        {
+            round.exclude(id, reason);
+            self.settle(now);
+        }
+    }
+}
+
+fn checked_name(name: &str) -> Result<String, Fault> {
+    let name: String = name.trim().chars().filter(|c| !c.is_control()).collect();
+    let count = name.chars().count();
+    if (1..=NAME_CHARACTERS).contains(&count) {
+        return Ok(name);
+    }
+    Err(Fault::malformed(format!(
+        "The name has {count} characters, expected 1 to {NAME_CHARACTERS}."
+    )))
+}

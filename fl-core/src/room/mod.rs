@@ -1,0 +1,257 @@
+//! The server's side of a room as a sans-I/O machine: messages and time in, effects out.
+//!
+//! The shell owns sockets, disk and clock. It feeds this machine and carries out [`Effect`]s in
+//! their order; a new global adapter is announced only after the shell has said that it is stored.
+
+mod effect;
+mod joining;
+mod owner;
+mod rounds;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::adapter::{Adapter, AdapterHash, AdapterLayout};
+use crate::member::{Member, MemberRecord};
+use crate::protocol::{
+    ClientId, Evaluated, MemberView, ModelInfo, PhaseView, ROSTER_SHOWN, RoomView, RoundRecord,
+    ServerMessage,
+};
+use crate::round::Round;
+use crate::settings::{Quorum, RoomSettings, Start};
+
+pub use self::effect::{Activity, ConnectionId, Effect, Millis, OwnerCommand};
+pub use self::joining::Hello;
+
+/// How long a member whose connection broke stays on the roster.
+const AWAY_SHOWN_MS: Millis = 60_000;
+
+/// What a shell stores of a room, and gives back after a restart.
+#[derive(Clone, Debug)]
+pub struct RoomState {
+    /// Code of the room.
+    pub code: String,
+    /// Its settings.
+    pub settings: RoomSettings,
+    /// The base model.
+    pub model: ModelInfo,
+    /// The newest global adapter.
+    pub global: Arc<Adapter>,
+    /// Rounds completed.
+    pub completed: u32,
+    /// Whether it runs.
+    pub activity: Activity,
+    /// Its members.
+    pub members: Vec<MemberRecord>,
+    /// Its rounds, oldest first.
+    pub history: Vec<RoundRecord>,
+    /// Evaluations, oldest first.
+    pub evaluations: Vec<Evaluated>,
+}
+
+/// A room: its members, its rounds and its global adapter.
+#[derive(Debug)]
+pub struct Room {
+    code: String,
+    settings: RoomSettings,
+    model: ModelInfo,
+    layout: AdapterLayout,
+    global: Arc<Adapter>,
+    hash: AdapterHash,
+    completed: u32,
+    attempt: u32,
+    activity: Activity,
+    members: BTreeMap<ClientId, Member>,
+    connections: BTreeMap<ConnectionId, ClientId>,
+    next_id: u32,
+    round: Option<Round>,
+    storing: Option<(RoundRecord, Arc<Adapter>)>,
+    not_before: Millis,
+    history: VecDeque<RoundRecord>,
+    evaluations: Vec<Evaluated>,
+    effects: Vec<Effect>,
+    changed: bool,
+}
+
+impl Room {
+    /// A room that has not begun.
+    pub fn new(
+        code: String,
+        settings: RoomSettings,
+        model: ModelInfo,
+        initial: Arc<Adapter>,
+    ) -> Self {
+        let activity = match settings.round.start {
+            Start::Automatic => Activity::Running,
+            Start::Manual => Activity::Paused,
+        };
+        Self::restore(RoomState {
+            code,
+            settings,
+            model,
+            global: initial,
+            completed: 0,
+            activity,
+            members: Vec::new(),
+            history: Vec::new(),
+            evaluations: Vec::new(),
+        })
+    }
+
+    /// A room as it was stored. Its members are away until they connect again.
+    pub fn restore(state: RoomState) -> Self {
+        let members: BTreeMap<_, _> = state
+            .members
+            .into_iter()
+            .map(|m| (m.id, Member::restore(m)))
+            .collect();
+        let completed = state.completed;
+        let attempt = state
+            .history
+            .iter()
+            .filter(|record| record.round == completed + 1)
+            .count();
+        Self {
+            code: state.code,
+            settings: state.settings,
+            model: state.model,
+            layout: state.global.layout(),
+            hash: state.global.hash(),
+            global: state.global,
+            completed,
+            attempt: attempt as u32,
+            activity: state.activity,
+            next_id: members.keys().next_back().map_or(1, |id| id.0 + 1),
+            members,
+            connections: BTreeMap::new(),
+            round: None,
+            storing: None,
+            not_before: 0,
+            history: state.history.into(),
+            evaluations: state.evaluations,
+            effects: Vec::new(),
+            changed: true,
+        }
+    }
+
+    /// Code of the room.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &RoomSettings {
+        &self.settings
+    }
+
+    /// The base model.
+    pub fn model(&self) -> &ModelInfo {
+        &self.model
+    }
+
+    /// Rounds completed, the global adapter that they made, and its hash.
+    pub fn global(&self) -> (u32, &Arc<Adapter>, AdapterHash) {
+        (self.completed, &self.global, self.hash)
+    }
+
+    /// Rounds so far, oldest first.
+    pub fn history(&self) -> impl Iterator<Item = &RoundRecord> {
+        self.history.iter()
+    }
+
+    /// Evaluations so far, oldest first.
+    pub fn evaluations(&self) -> &[Evaluated] {
+        &self.evaluations
+    }
+
+    /// What to do since the last call, in order.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Whether [`Self::view`] changed since the last call.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// When [`Self::tick`] has something to do next.
+    pub fn next_tick(&self) -> Option<Millis> {
+        match &self.round {
+            Some(round) => Some(round.next_tick(self.grace_ms())),
+            None if self.not_before > 0 => Some(self.not_before),
+            None => None,
+        }
+    }
+
+    /// The server evaluated one of the room's adapters.
+    pub fn evaluated(&mut self, evaluated: Evaluated) {
+        self.evaluations
+            .retain(|known| known.round != evaluated.round);
+        let place = self
+            .evaluations
+            .partition_point(|known| known.round < evaluated.round);
+        self.evaluations.insert(place, evaluated.clone());
+        self.effects
+            .push(Effect::Broadcast(ServerMessage::Evaluated(evaluated)));
+    }
+
+    /// What the room looks like.
+    pub fn view(&self, now: Millis) -> RoomView {
+        let shown = |member: &&Member| {
+            member.connection.is_some() || now < member.away_since.saturating_add(AWAY_SHOWN_MS)
+        };
+        let members: Vec<MemberView> = self
+            .members
+            .values()
+            .filter(shown)
+            .take(ROSTER_SHOWN)
+            .map(|member| {
+                member.view(
+                    self.round
+                        .as_ref()
+                        .and_then(|round| round.standing(member.record.id)),
+                )
+            })
+            .collect();
+        RoomView {
+            code: self.code.clone(),
+            completed: self.completed,
+            phase: self.phase(now),
+            connected: self.connections.len() as u32,
+            ready: self.ready_clients().len() as u32,
+            needed: self.needed(),
+            members,
+        }
+    }
+
+    fn phase(&self, now: Millis) -> PhaseView {
+        match (&self.round, self.activity) {
+            (Some(round), _) => round.view(now),
+            (None, Activity::Finished) => PhaseView::Finished,
+            (None, Activity::Paused) => PhaseView::Paused,
+            (None, Activity::Running) => PhaseView::Waiting,
+        }
+    }
+
+    pub(super) fn ready_clients(&self) -> Vec<ClientId> {
+        let ready = |(id, member): (&ClientId, &Member)| {
+            (member.ready && member.connection.is_some()).then_some(*id)
+        };
+        self.members.iter().filter_map(ready).collect()
+    }
+
+    pub(super) fn needed(&self) -> u32 {
+        let round = &self.settings.round;
+        match round.quorum {
+            Quorum::Count(count) => count,
+            Quorum::Fraction(fraction) => {
+                let share = (self.connections.len() as f32 * fraction).ceil() as u32;
+                share.max(round.minimum)
+            }
+        }
+    }
+
+    pub(super) fn grace_ms(&self) -> Millis {
+        Millis::from(self.settings.round.grace_seconds) * 1000
+    }
+}

@@ -1,0 +1,253 @@
+//! Rounds start, take reports, end, and are stored and announced.
+
+use std::sync::Arc;
+
+use super::{Activity, ConnectionId, Effect, Millis, Room};
+use crate::adapter::Adapter;
+use crate::error::Fault;
+use crate::protocol::{
+    ClientId, ENDED_NAMED, Receipt, Report, RoundOutcome, RoundRecord, ServerMessage,
+};
+use crate::random::{Purpose, generator};
+use crate::round::{Round, Verdict};
+
+/// Most round records kept in memory.
+const HISTORY_KEPT: usize = 2_000;
+
+impl Room {
+    /// An update of a connection that has said hello; `bytes` is the size of its frame.
+    pub fn report(
+        &mut self,
+        connection: ConnectionId,
+        report: &Report,
+        adapter: &Adapter,
+        bytes: usize,
+        now: Millis,
+    ) {
+        let Some(&id) = self.connections.get(&connection) else {
+            return;
+        };
+        let fault = self.accept(id, report, adapter, bytes).err();
+        let latest_helps = fault
+            .as_ref()
+            .is_some_and(|fault| fault.code.is_answered_with_latest());
+        let receipt = Receipt {
+            round: report.round,
+            fault,
+        };
+        self.effects
+            .push(Effect::Send(connection, ServerMessage::Receipt(receipt)));
+        if latest_helps {
+            self.effects.push(Effect::SendGlobal(connection));
+        }
+        self.changed = true;
+        self.settle(now);
+    }
+
+    fn accept(
+        &mut self,
+        id: ClientId,
+        report: &Report,
+        adapter: &Adapter,
+        bytes: usize,
+    ) -> Result<(), Fault> {
+        let stale = || Fault::stale_round(report.round, "that round is over");
+        let round = self.round.as_mut().ok_or_else(stale)?;
+        let member = self.members.get_mut(&id).ok_or_else(stale)?;
+        round.check(id, report, self.hash)?;
+        if report.gold > member.gold {
+            return Err(Fault::example_count("gold", member.gold, report.gold));
+        }
+        if report.soft > member.unlabelled {
+            return Err(Fault::example_count("soft", member.unlabelled, report.soft));
+        }
+        if ![report.loss_first, report.loss_last, report.confidence]
+            .iter()
+            .all(|v| v.is_finite())
+        {
+            return Err(Fault::malformed(
+                "The update's losses are not finite numbers.",
+            ));
+        }
+        self.layout.check(adapter)?;
+        round.add(id, report, adapter, self.settings.weighting, bytes);
+        member.loss = Some(report.loss_last);
+        Ok(())
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Millis) {
+        let grace = self.grace_ms();
+        if let Some(round) = &mut self.round {
+            round.give_up_on_the_away(now, grace);
+            self.settle(now);
+        } else if self.not_before > 0 && now >= self.not_before {
+            self.not_before = 0;
+            self.start_if_quorum(now);
+        }
+    }
+
+    /// The round in [`Effect::Store`] is durable: announce it.
+    pub fn stored(&mut self, now: Millis) {
+        let Some((record, adapter)) = self.storing.take() else {
+            return;
+        };
+        self.hash = match record.outcome {
+            RoundOutcome::Completed { hash } => hash,
+            RoundOutcome::Abandoned { .. } => return,
+        };
+        self.global = adapter;
+        self.completed = record.round;
+        self.attempt = 0;
+        for id in &record.participants {
+            if let Some(member) = self.members.get_mut(id) {
+                member.record.contributed += 1;
+                self.effects
+                    .push(Effect::StoreMember(member.record.clone()));
+            }
+        }
+        self.keep(record.clone());
+        self.effects
+            .push(Effect::Broadcast(ServerMessage::RoundEnded(
+                record.summary(ENDED_NAMED),
+            )));
+        self.effects.push(Effect::BroadcastGlobal);
+        if self.completed >= self.settings.round.rounds {
+            self.set_activity(Activity::Finished);
+        }
+        self.changed = true;
+        self.start_if_quorum(now);
+    }
+
+    /// The round in [`Effect::Store`] could not be stored: it does not count.
+    pub fn store_failed(&mut self, reason: &str, now: Millis) {
+        if let Some((record, _)) = self.storing.take() {
+            self.give_up(
+                record,
+                format!("the server could not store it: {reason}"),
+                now,
+            );
+        }
+    }
+
+    pub(super) fn start_if_quorum(&mut self, now: Millis) {
+        let idle = self.round.is_none() && self.storing.is_none() && now >= self.not_before;
+        if self.activity != Activity::Running || !idle {
+            return;
+        }
+        let ready = self.ready_clients();
+        if ready.len() >= self.needed() as usize {
+            self.start(ready, now);
+        }
+    }
+
+    pub(super) fn start(&mut self, ready: Vec<ClientId>, now: Millis) {
+        if self.round.is_some() || self.storing.is_some() || ready.is_empty() {
+            return;
+        }
+        let number = self.completed + 1;
+        self.attempt += 1;
+        self.not_before = 0;
+        let index = u64::from(number) << 32 | u64::from(self.attempt);
+        let mut rng = generator(self.settings.seed, Purpose::ClientSampling, index);
+        let round = Round::new(
+            number,
+            self.attempt,
+            self.hash,
+            &self.layout,
+            &self.settings.round,
+            ready,
+            &mut rng,
+            now,
+        );
+        let order = round.order(now);
+        for id in round.selected() {
+            if let Some(member) = self.members.get_mut(id)
+                && let Some(connection) = member.connection
+            {
+                member.begin();
+                self.effects
+                    .push(Effect::Send(connection, ServerMessage::Work(order.clone())));
+            }
+        }
+        self.round = Some(round);
+        self.changed = true;
+    }
+
+    /// Ends the round when nothing more is to be waited for.
+    pub(super) fn settle(&mut self, now: Millis) {
+        match self
+            .round
+            .as_ref()
+            .map(|round| round.verdict(&self.settings.round, now))
+        {
+            None => self.start_if_quorum(now),
+            Some(Verdict::GoOn) => {}
+            Some(Verdict::End) => self.end_round(now),
+        }
+    }
+
+    pub(super) fn end_round(&mut self, now: Millis) {
+        let Some(mut round) = self.round.take() else {
+            return;
+        };
+        let minimum = self.settings.round.minimum;
+        self.cancel_working(&round);
+        round.exclude_working(now);
+        let accepted = round.accepted();
+        self.changed = true;
+        match round.mean() {
+            Some(adapter) if accepted >= minimum => {
+                let outcome = RoundOutcome::Completed {
+                    hash: adapter.hash(),
+                };
+                let record = round.record(outcome, now);
+                let adapter = Arc::new(adapter);
+                self.storing = Some((record.clone(), Arc::clone(&adapter)));
+                self.effects.push(Effect::Store(record, adapter));
+            }
+            mean => {
+                let reason = match mean {
+                    Some(_) => format!("{accepted} updates came in, {minimum} are needed"),
+                    None if accepted > 0 => "no example counts, so there is no average".to_owned(),
+                    None => "no update came in".to_owned(),
+                };
+                let outcome = RoundOutcome::Abandoned {
+                    reason: reason.clone(),
+                };
+                self.give_up(round.record(outcome, now), reason, now);
+            }
+        }
+    }
+
+    fn give_up(&mut self, mut record: RoundRecord, reason: String, now: Millis) {
+        record.outcome = RoundOutcome::Abandoned { reason };
+        self.keep(record.clone());
+        self.effects.push(Effect::StoreAbandoned(record.clone()));
+        self.effects
+            .push(Effect::Broadcast(ServerMessage::RoundEnded(
+                record.summary(ENDED_NAMED),
+            )));
+        // Tried again after 1, 2, 4 … 32 seconds, so that a room whose clients all fail rests.
+        self.not_before = now + (1000 << self.attempt.saturating_sub(1).min(5));
+        self.changed = true;
+    }
+
+    pub(super) fn cancel_working(&mut self, round: &Round) {
+        for id in round.working() {
+            if let Some(connection) = self.members.get(id).and_then(|member| member.connection) {
+                let cancel = ServerMessage::Cancel {
+                    round: round.number,
+                };
+                self.effects.push(Effect::Send(connection, cancel));
+            }
+        }
+    }
+
+    fn keep(&mut self, record: RoundRecord) {
+        if self.history.len() >= HISTORY_KEPT {
+            self.history.pop_front();
+        }
+        self.history.push_back(record);
+    }
+}

@@ -1,0 +1,128 @@
+//! Whole federations on a virtual clock: whatever the links do, every live client ends on the
+//! same adapter, and no update is counted twice.
+
+mod simulation;
+
+use std::collections::BTreeSet;
+
+use fl_core::protocol::RoundOutcome;
+use fl_core::settings::{Quorum, RoomSettings};
+use proptest::prelude::*;
+
+use simulation::{Outcome, Simulation, World};
+
+fn world(clients: usize, seed: u64) -> World {
+    let mut settings = RoomSettings::default();
+    settings.round.capacity = clients as u32;
+    settings.round.quorum = Quorum::Fraction(0.5);
+    settings.round.minimum = 2;
+    settings.round.rounds = 8;
+    settings.round.deadline_seconds = 30;
+    settings.round.grace_seconds = 5;
+    World {
+        clients,
+        seed,
+        loss: 0.0,
+        crash: 0.0,
+        restarts: Vec::new(),
+        settings,
+    }
+}
+
+fn check(world: World) -> Outcome {
+    let rounds = world.settings.round.rounds;
+    let outcome = Simulation::new(world).run();
+    let mut completed = 0;
+    for record in &outcome.history {
+        assert_eq!(record.round, completed + 1, "rounds follow each other");
+        let participants: BTreeSet<_> = record.participants.iter().collect();
+        assert_eq!(
+            participants.len(),
+            record.participants.len(),
+            "nobody counts twice"
+        );
+        assert_eq!(
+            participants.len() + record.excluded.len(),
+            record.selected as usize,
+            "every selected client is accounted for"
+        );
+        completed += u32::from(matches!(record.outcome, RoundOutcome::Completed { .. }));
+    }
+    assert_eq!(completed, rounds);
+    assert!(!outcome.live.is_empty());
+    assert!(
+        outcome.live.iter().all(|hash| *hash == Some(outcome.hash)),
+        "{:?}",
+        outcome.live
+    );
+    outcome
+}
+
+#[test]
+fn hundred_clients_agree_on_a_quiet_network() {
+    let outcome = check(world(100, 1));
+    assert_eq!(outcome.live.len(), 100);
+    assert!(
+        outcome
+            .history
+            .iter()
+            .all(|record| record.excluded.is_empty())
+    );
+}
+
+#[test]
+fn hundred_clients_agree_through_losses_crashes_and_restarts() {
+    let mut world = world(100, 2);
+    (world.loss, world.crash) = (0.02, 0.02);
+    world.restarts = vec![25_000, 60_000];
+    let outcome = check(world);
+    assert!(outcome.live.len() < 100);
+    assert!(
+        outcome
+            .history
+            .iter()
+            .any(|record| !record.excluded.is_empty())
+    );
+}
+
+#[test]
+fn same_seed_repeats_every_frame() {
+    let run = || {
+        let mut world = world(30, 7);
+        (world.loss, world.crash) = (0.05, 0.01);
+        check(world)
+    };
+    let (first, second) = (run(), run());
+    assert_eq!(first.hash, second.hash);
+    assert_eq!(first.history, second.history);
+    assert_eq!(
+        (first.frames, first.elapsed),
+        (second.frames, second.elapsed)
+    );
+}
+
+#[test]
+fn sampling_with_a_goal_ends_rounds_early() {
+    let mut world = world(40, 3);
+    world.settings.round.quorum = Quorum::Count(20);
+    world.settings.round.sample = 12;
+    world.settings.round.goal = 8;
+    let outcome = check(world);
+    for record in outcome.history {
+        assert_eq!((record.selected, record.participants.len()), (12, 8));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_world_ends_in_agreement(
+        seed: u64, clients in 8usize..40, loss in 0.0..0.08, crash in 0.0..0.02, restart in 1u64..120_000
+    ) {
+        let mut world = world(clients, seed);
+        (world.loss, world.crash) = (loss, crash);
+        world.restarts = vec![restart];
+        check(world);
+    }
+}
