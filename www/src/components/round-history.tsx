@@ -44,8 +44,7 @@ export function RoundHistory() {
 }
 
 function Round({ record, names }: { record: RoundRecord; names: Record<ClientId, string> }) {
-  const { outcome, excluded } = record;
-  const left = Object.entries(excluded) as unknown as [ClientId, string][];
+  const { outcome, excluded: left } = record;
   const unnamed = record.selected - record.reported - left.length;
   return (
     <>
@@ -67,9 +66,9 @@ function Round({ record, names }: { record: RoundRecord; names: Record<ClientId,
         <tr class="aside">
           <td class="words" colSpan={7}>
             {outcome.type === 'abandoned' && <p>Given up: {outcome.reason}</p>}
-            {left.map(([id, reason]) => (
-              <p key={id}>
-                Left out: <bdi>{names[id] ?? `Tab ${id}`}</bdi>. {reason}
+            {left.map(({ client, reason }) => (
+              <p key={client}>
+                <bdi>{names[client] ?? `Tab ${client}`}</bdi> was left out: {reason}.
               </p>
             ))}
             {left.length > 0 && unnamed > 0 && <p>and {plural(unnamed, 'more tab', 'more tabs')}.</p>}

@@ -100,7 +100,7 @@ export function hashOf(round: number): string {
 
 export function recordOf(round: number): RoundRecord {
   const out: RoundRecord['excluded'] =
-    round === 2 ? { 3: 'Its update came 4 s after the round had ended.' } : {};
+    round === 2 ? [{ client: 3, reason: 'it had not reported at the deadline' }] : [];
   return {
     round,
     attempt: 1,
