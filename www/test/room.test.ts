@@ -24,7 +24,7 @@ const record = (round: number, attempt: number): RoundRecord => ({
   selected: 2,
   reported: 2,
   participants: [1, 2],
-  excluded: {},
+  excluded: [],
   gold: 4,
   soft: 0,
   loss: null,

@@ -68,7 +68,7 @@ function Round({ record, names }: { record: RoundRecord; names: Record<ClientId,
             {outcome.type === 'abandoned' && <p>Given up: {outcome.reason}</p>}
             {left.map(({ client, reason }) => (
               <p key={client}>
-                <bdi>{names[client] ?? `Tab ${client}`}</bdi> was left out: {reason}.
+                <bdi>{names[client] ?? `Tab ${client}`}</bdi> was left out because {reason}.
               </p>
             ))}
             {left.length > 0 && unnamed > 0 && <p>and {plural(unnamed, 'more tab', 'more tabs')}.</p>}

@@ -34,6 +34,8 @@ export function RoomPage({ code }: { code: string }) {
   const gathering = view?.completed === 0 && phase !== 'working' && phase !== 'finished';
   const stopped = session.room.value.stopped?.fault;
   const canJoin = phase !== 'finished' && (!stopped || offerFor(stopped) === 'join_again');
+  // Until the server has answered nothing else is certain, not even that there is such a room.
+  const known = settings !== null;
   const inviting = joined && gathering && session.owner.value !== null;
   const mine = (
     <div class="halves" key="mine">
@@ -68,22 +70,24 @@ export function RoomPage({ code }: { code: string }) {
         <FaultNote key={fault.code} fault={fault} onDismiss={() => session.forget(fault)} />
       ))}
 
-      <div class="columns">
-        <div class="wide">
-          {joined ? <DownloadBar /> : canJoin && <JoinCard />}
-          {inviting && <Invite code={code} size="large" />}
-          {gathering && joined && mine}
-          <AccuracyCard key="accuracy" />
-          {!gathering && joined && mine}
+      {known && (
+        <div class="columns">
+          <div class="wide">
+            {joined ? <DownloadBar /> : canJoin && <JoinCard />}
+            {inviting && <Invite code={code} size="large" />}
+            {gathering && joined && mine}
+            <AccuracyCard key="accuracy" />
+            {!gathering && joined && mine}
+          </div>
+          <div class="side">
+            <Roster />
+            {joined && <ByteCard />}
+            {!inviting && phase !== 'finished' && <Invite code={code} size="small" />}
+          </div>
         </div>
-        <div class="side">
-          <Roster />
-          {joined && <ByteCard />}
-          {!inviting && phase !== 'finished' && <Invite code={code} size="small" />}
-        </div>
-      </div>
+      )}
       {joined && <MessageLedger />}
-      <RoundHistory />
+      {known && <RoundHistory />}
       <RoomFacts />
     </div>
   );
