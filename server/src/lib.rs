@@ -1,1 +1,124 @@
-//! stub
+//! The server of LP-FL rooms: HTTP, WebSockets and storage around `fl_core`'s round machine.
+//!
+//! The entry is [`serve`]: the caller owns the socket and decides when it ends. Each room is a
+//! task that owns its machine; everything else talks to it by messages.
+
+mod adapters;
+mod assets;
+mod config;
+mod corpora;
+mod database;
+mod error;
+mod evaluation;
+mod http;
+mod learning;
+mod models;
+mod outbox;
+mod pace;
+mod peft;
+mod restore;
+mod room_actor;
+mod rooms;
+mod secrets;
+mod socket;
+mod store;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use config::{Limits, ServerConfig};
+pub use error::ServerError;
+
+use http::App;
+use learning::Library;
+use restore::restore;
+use rooms::Rooms;
+use store::{Store, StoreThread};
+
+/// Serves until `shutdown` resolves, then ends in order: no new work, a farewell on every
+/// connection, and everything stored.
+///
+/// # Errors
+/// [`ServerError`] when models, texts or stored rooms cannot be read, or the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    config: ServerConfig,
+) -> Result<(), ServerError> {
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let drain = config.limits.drain;
+    let (app, store) = open(config, stop.clone(), tasks.clone()).await?;
+    let asked = stop.clone();
+    let ended = async move {
+        shutdown.await;
+        asked.cancel();
+    };
+    // Small frames must not wait for more.
+    let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
+    let server = axum::serve(listener, http::router(app)).with_graceful_shutdown(ended);
+    let served = tokio::select! {
+        served = server.into_future() => served.map_err(ServerError::Listener),
+        // Downloads that go on do not hold the end up for ever.
+        () = async { stop.cancelled().await; tokio::time::sleep(drain).await } => Ok(()),
+    };
+    stop.cancel();
+    tasks.close();
+    if timeout(drain, tasks.wait()).await.is_err() {
+        tracing::warn!("some connections did not end in time");
+    }
+    // The rooms' tasks are over, and with them every way to the store.
+    let _ = timeout(drain, tokio::task::spawn_blocking(|| store.join())).await;
+    served
+}
+
+async fn open(
+    config: ServerConfig,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) -> Result<(App, StoreThread), ServerError> {
+    let ServerConfig {
+        data_dir,
+        models,
+        allowed_origins,
+        limits,
+    } = config;
+    let opened = tokio::task::spawn_blocking(move || {
+        let mut store = Store::open(&data_dir)?;
+        let library = Library::open(&models)?;
+        let stored = restore(&mut store, &library)?;
+        let (store, thread) = store.start()?;
+        Ok((library, stored, store, thread))
+    });
+    let (library, stored, store, thread) = match opened.await {
+        Ok(opened) => opened?,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    };
+    let library = Arc::new(library);
+    let rooms = Rooms::new(
+        Arc::clone(&library),
+        store,
+        limits.clone(),
+        stop.clone(),
+        tasks.clone(),
+    );
+    rooms.restore(stored);
+    let app = App {
+        rooms: Arc::new(rooms),
+        library,
+        places: Arc::new(Semaphore::new(limits.connections)),
+        limits,
+        allowed_origins: allowed_origins.into(),
+        next_connection: Arc::new(AtomicU64::new(1)),
+        stop,
+        tasks,
+    };
+    Ok((app, thread))
+}

@@ -1,0 +1,241 @@
+//! Adapters on disk: one PEFT directory a round, there completely or not at all.
+//!
+//! A directory is written under a temporary name, flushed, renamed, and its parent flushed; so a
+//! power cut leaves either the whole directory or none of that name.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use fl_core::adapter::{Adapter, AdapterHash};
+use fl_core::codec;
+use fl_core::settings::RoomSettings;
+
+use crate::error::ServerError;
+use crate::peft;
+
+const UNFINISHED: &str = ".unfinished-";
+const ROUND: &str = "round-";
+
+/// The adapters of one room.
+#[derive(Clone, Debug)]
+pub(crate) struct Adapters {
+    folder: PathBuf,
+}
+
+impl Adapters {
+    /// Those in a room's folder, which need not exist.
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Writes a round's adapter durably.
+    pub(crate) fn write(
+        &self,
+        round: u32,
+        settings: &RoomSettings,
+        adapter: &Adapter,
+    ) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        let unfinished = self.folder.join(format!("{UNFINISHED}{round:05}"));
+        let written = self.write_under(&unfinished, round, settings, adapter);
+        if written.is_err() {
+            // The cause is what counts, and what is left behind goes at the next start.
+            let _ = fs::remove_dir_all(&unfinished);
+        }
+        written
+    }
+
+    fn write_under(
+        &self,
+        unfinished: &Path,
+        round: u32,
+        settings: &RoomSettings,
+        adapter: &Adapter,
+    ) -> io::Result<()> {
+        remove(unfinished)?;
+        fs::create_dir(unfinished)?;
+        let config = peft::adapter_config_json(settings);
+        write_durably(&unfinished.join(peft::CONFIG), config.as_bytes())?;
+        let weights = codec::encode_adapter(adapter);
+        write_durably(&unfinished.join(peft::WEIGHTS), &weights)?;
+        flush_folder(unfinished)?;
+        let finished = self.round_folder(round);
+        // A round that was written but never became part of the history.
+        remove(&finished)?;
+        fs::rename(unfinished, &finished)?;
+        flush_folder(&self.folder)
+    }
+
+    /// Reads a round's adapter. `Ok(Err(_))` says why it is not whole.
+    ///
+    /// # Errors
+    /// [`ServerError::Unreadable`] when a file is there and the system does not give it out.
+    pub(crate) fn read(
+        &self,
+        round: u32,
+        expected: Option<AdapterHash>,
+    ) -> Result<Result<Adapter, String>, ServerError> {
+        let path = self.round_folder(round).join(peft::WEIGHTS);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Err(format!("{} is missing", path.display())));
+            }
+            Err(error) => return Err(ServerError::unreadable(&path, &error)),
+        };
+        let adapter = match codec::decode_adapter(&bytes) {
+            Ok(adapter) => adapter,
+            Err(error) => return Ok(Err(format!("{}: {error}", path.display()))),
+        };
+        let got = adapter.hash();
+        if let Some(expected) = expected.filter(|expected| *expected != got) {
+            let path = path.display();
+            return Ok(Err(format!("{path}: expected hash {expected}, got {got}")));
+        }
+        if let Err(error) = adapter.layout().check(&adapter) {
+            return Ok(Err(format!("{}: {error}", path.display())));
+        }
+        Ok(Ok(adapter))
+    }
+
+    /// Rounds that have a directory.
+    pub(crate) fn rounds(&self) -> io::Result<BTreeSet<u32>> {
+        let mut rounds = BTreeSet::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let name = entry?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix(ROUND));
+            rounds.extend(number.and_then(|number| number.parse::<u32>().ok()));
+        }
+        Ok(rounds)
+    }
+
+    /// Removes the directories of all rounds but these.
+    pub(crate) fn keep_only(&self, kept: &BTreeSet<u32>) -> io::Result<()> {
+        for round in self.rounds()?.difference(kept) {
+            remove(&self.round_folder(*round))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what a server that was killed while writing left behind.
+    pub(crate) fn clean(&self) -> io::Result<()> {
+        if !self.folder.exists() {
+            return Ok(());
+        }
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn round_folder(&self, round: u32) -> PathBuf {
+        self.folder.join(format!("{ROUND}{round:05}"))
+    }
+}
+
+fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Makes the names in a folder durable.
+#[cfg(unix)]
+fn flush_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Windows has no handle on folders that could be flushed; NTFS keeps names in a journal.
+#[cfg(not(unix))]
+fn flush_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use fl_core::adapter::Matrix;
+
+    use super::*;
+
+    fn adapter(value: f32) -> Adapter {
+        let mut matrix = Matrix::zeros(2, 3);
+        matrix.values.fill(value);
+        Adapter {
+            matrices: [("a.lora_A.weight".to_owned(), matrix)].into(),
+        }
+    }
+
+    fn adapters() -> (tempfile::TempDir, Adapters) {
+        let folder = tempfile::tempdir().unwrap();
+        let adapters = Adapters::new(folder.path().join("ROOM"));
+        (folder, adapters)
+    }
+
+    #[test]
+    fn written_adapter_is_read_back() {
+        let (_folder, adapters) = adapters();
+        let settings = RoomSettings::default();
+        adapters.write(1, &settings, &adapter(1.0)).unwrap();
+        adapters.write(1, &settings, &adapter(2.0)).unwrap();
+        let read = adapters.read(1, Some(adapter(2.0).hash())).unwrap();
+        assert_eq!(read.unwrap(), adapter(2.0));
+    }
+
+    #[test]
+    fn damage_is_told_from_absence() {
+        let (_folder, adapters) = adapters();
+        adapters
+            .write(1, &RoomSettings::default(), &adapter(1.0))
+            .unwrap();
+        let says = |round, hash| adapters.read(round, hash).unwrap().unwrap_err();
+        assert!(says(2, None).contains("is missing"));
+        assert!(says(1, Some(adapter(2.0).hash())).contains("expected hash"));
+        let weights = adapters.round_folder(1).join(peft::WEIGHTS);
+        let bytes = fs::read(&weights).unwrap();
+        fs::write(&weights, &bytes[..bytes.len() - 1]).unwrap();
+        assert!(says(1, None).contains(peft::WEIGHTS));
+    }
+
+    #[test]
+    fn half_written_round_is_no_round() {
+        let (_folder, adapters) = adapters();
+        adapters
+            .write(1, &RoomSettings::default(), &adapter(1.0))
+            .unwrap();
+        let half = adapters.folder.join(format!("{UNFINISHED}00002"));
+        fs::create_dir(&half).unwrap();
+        fs::write(half.join(peft::WEIGHTS), b"half").unwrap();
+        assert_eq!(adapters.rounds().unwrap(), [1].into());
+        adapters.clean().unwrap();
+        assert!(!half.exists());
+        assert!(adapters.read(1, None).unwrap().is_ok());
+    }
+
+    #[test]
+    fn only_the_rounds_to_keep_stay() {
+        let (_folder, adapters) = adapters();
+        for round in 0..4 {
+            adapters
+                .write(round, &RoomSettings::default(), &adapter(1.0))
+                .unwrap();
+        }
+        adapters.keep_only(&[1, 3, 9].into()).unwrap();
+        assert_eq!(adapters.rounds().unwrap(), [1, 3].into());
+    }
+}

@@ -1,0 +1,281 @@
+//! The SQLite file: its tables, and reading and changing them.
+
+use std::path::{Path, PathBuf};
+
+use fl_core::member::MemberRecord;
+use fl_core::protocol::{Evaluated, ModelInfo, RoundRecord};
+use fl_core::room::Activity;
+use fl_core::settings::RoomSettings;
+use rusqlite::{Connection, Transaction, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::ServerError;
+use crate::secrets::OwnerHash;
+use crate::store::{Change, NewRoom};
+
+/// Format of the tables, in SQLite's `user_version`.
+const FORMAT: i64 = 1;
+/// Round records read back for one room; the room keeps no more either.
+const HISTORY: i64 = 2_000;
+
+const TABLES: &str = "
+CREATE TABLE rooms (
+    code TEXT PRIMARY KEY,
+    owner BLOB NOT NULL,
+    settings TEXT NOT NULL,
+    model TEXT NOT NULL,
+    activity TEXT NOT NULL,
+    created TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
+) STRICT;
+CREATE TABLE members (
+    room TEXT NOT NULL REFERENCES rooms (code) ON DELETE CASCADE,
+    id INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    PRIMARY KEY (room, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE rounds (
+    room TEXT NOT NULL REFERENCES rooms (code) ON DELETE CASCADE,
+    round INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    PRIMARY KEY (room, round, attempt)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE evaluations (
+    room TEXT NOT NULL REFERENCES rooms (code) ON DELETE CASCADE,
+    round INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    PRIMARY KEY (room, round)
+) STRICT, WITHOUT ROWID;
+";
+
+/// The open database.
+pub(crate) struct Database {
+    path: PathBuf,
+    connection: Connection,
+}
+
+/// A room as it was stored, without its adapter.
+pub(crate) struct StoredRoom {
+    pub(crate) room: NewRoom,
+    pub(crate) members: Vec<MemberRecord>,
+    pub(crate) history: Vec<RoundRecord>,
+    pub(crate) evaluations: Vec<Evaluated>,
+}
+
+/// Why a row is not what was written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DatabaseError {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("{what} is not as this program writes it: {error}")]
+    Row {
+        what: &'static str,
+        error: serde_json::Error,
+    },
+    #[error("the owner's hash has another length than 32 bytes")]
+    Owner,
+}
+
+impl Database {
+    pub(crate) fn open(path: &Path) -> Result<Self, ServerError> {
+        let failed = |error: rusqlite::Error| ServerError::Database {
+            path: path.into(),
+            reason: error.to_string(),
+        };
+        let connection = Connection::open(path).map_err(failed)?;
+        let damage = prepare(&connection).map_err(failed)?;
+        if damage != "ok" {
+            return Err(ServerError::Database {
+                path: path.into(),
+                reason: damage,
+            });
+        }
+        let found: i64 = connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(failed)?;
+        if found > FORMAT {
+            return Err(ServerError::DatabaseFormat {
+                path: path.into(),
+                found,
+                known: FORMAT,
+            });
+        }
+        if found == 0 {
+            let tables = format!("BEGIN; {TABLES} PRAGMA user_version = {FORMAT}; COMMIT;");
+            connection.execute_batch(&tables).map_err(failed)?;
+        }
+        Ok(Self {
+            path: path.into(),
+            connection,
+        })
+    }
+
+    /// Codes of all rooms.
+    pub(crate) fn codes(&self) -> Result<Vec<String>, ServerError> {
+        self.column("SELECT code FROM rooms ORDER BY code", [])
+            .map_err(|error| self.failed(error))
+    }
+
+    /// One room.
+    pub(crate) fn room(&self, code: &str) -> Result<StoredRoom, ServerError> {
+        let read = || {
+            Ok(StoredRoom {
+                room: self.head(code)?,
+                members: self.records(
+                    "member",
+                    "SELECT record FROM members WHERE room = ?1 ORDER BY id",
+                    code,
+                )?,
+                history: self.history(code)?,
+                evaluations: self.records(
+                    "evaluation",
+                    "SELECT record FROM evaluations WHERE room = ?1 ORDER BY round",
+                    code,
+                )?,
+            })
+        };
+        read().map_err(|error| self.failed(error))
+    }
+
+    /// Forgets the rounds after this one, whose adapters are lost.
+    pub(crate) fn fall_back(&mut self, code: &str, round: u32) -> Result<(), ServerError> {
+        let mut change = || -> Result<(), DatabaseError> {
+            let transaction = self.connection.transaction()?;
+            for table in ["rounds", "evaluations"] {
+                let sql = format!("DELETE FROM {table} WHERE room = ?1 AND round > ?2");
+                transaction.execute(&sql, params![code, round])?;
+            }
+            Ok(transaction.commit()?)
+        };
+        change().map_err(|error| self.failed(error))
+    }
+
+    /// Makes all changes durable, or none.
+    pub(crate) fn apply<'a>(
+        &mut self,
+        changes: impl Iterator<Item = (&'a str, &'a Change)>,
+    ) -> Result<(), DatabaseError> {
+        let transaction = self.connection.transaction()?;
+        for (room, change) in changes {
+            apply(&transaction, room, change)?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    fn head(&self, code: &str) -> Result<NewRoom, DatabaseError> {
+        let sql = "SELECT owner, settings, model, activity FROM rooms WHERE code = ?1";
+        let (owner, settings, model, activity) = self.connection.query_row(sql, [code], |row| {
+            Ok((
+                row.get::<_, Vec<u8>>(0)?,
+                row.get::<_, String>(1)?,
+                row.get::<_, String>(2)?,
+                row.get::<_, String>(3)?,
+            ))
+        })?;
+        let owner: [u8; 32] = owner.try_into().map_err(|_| DatabaseError::Owner)?;
+        Ok(NewRoom {
+            code: code.into(),
+            owner: OwnerHash::from_bytes(owner),
+            settings: parse::<RoomSettings>("settings", &settings)?,
+            model: parse::<ModelInfo>("model", &model)?,
+            activity: parse::<Activity>("activity", &activity)?,
+        })
+    }
+
+    fn history(&self, code: &str) -> Result<Vec<RoundRecord>, DatabaseError> {
+        let sql = format!(
+            "SELECT record FROM (SELECT * FROM rounds WHERE room = ?1
+             ORDER BY round DESC, attempt DESC LIMIT {HISTORY}) ORDER BY round, attempt"
+        );
+        self.records("round", &sql, code)
+    }
+
+    fn records<T: DeserializeOwned>(
+        &self,
+        what: &'static str,
+        sql: &str,
+        code: &str,
+    ) -> Result<Vec<T>, DatabaseError> {
+        let rows = self.column(sql, [code])?;
+        rows.iter().map(|row| parse(what, row)).collect()
+    }
+
+    fn column(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+    ) -> Result<Vec<String>, DatabaseError> {
+        let mut statement = self.connection.prepare(sql)?;
+        let rows = statement.query_map(params, |row| row.get::<_, String>(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn failed(&self, error: DatabaseError) -> ServerError {
+        ServerError::Database {
+            path: self.path.clone(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// Sets the connection up; gives back what SQLite says of the file's soundness.
+fn prepare(connection: &Connection) -> rusqlite::Result<String> {
+    // FULL flushes the log at every commit: what was announced survives a power cut.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+}
+
+fn apply(transaction: &Transaction<'_>, room: &str, change: &Change) -> Result<(), DatabaseError> {
+    let execute = |sql: &str, params: &[&dyn rusqlite::ToSql]| {
+        transaction.prepare_cached(sql)?.execute(params)
+    };
+    match change {
+        Change::Room(new) => execute(
+            "INSERT INTO rooms (code, owner, settings, model, activity) VALUES (?1, ?2, ?3, ?4, ?5)",
+            &[
+                &room,
+                new.owner.as_bytes(),
+                &text("settings", &new.settings)?,
+                &text("model", &new.model)?,
+                &text("activity", &new.activity)?,
+            ],
+        )?,
+        Change::Activity(activity) => execute(
+            "UPDATE rooms SET activity = ?2 WHERE code = ?1",
+            &[&room, &text("activity", activity)?],
+        )?,
+        Change::Member(member) => execute(
+            "INSERT OR REPLACE INTO members (room, id, record) VALUES (?1, ?2, ?3)",
+            &[&room, &member.id.0, &text("member", member)?],
+        )?,
+        Change::Forget(id) => execute(
+            "DELETE FROM members WHERE room = ?1 AND id = ?2",
+            &[&room, &id.0],
+        )?,
+        Change::Round(record) => execute(
+            "INSERT OR REPLACE INTO rounds (room, round, attempt, record) VALUES (?1, ?2, ?3, ?4)",
+            &[
+                &room,
+                &record.round,
+                &record.attempt,
+                &text("round", record)?,
+            ],
+        )?,
+        Change::Evaluated(evaluated) => execute(
+            "INSERT OR REPLACE INTO evaluations (room, round, record) VALUES (?1, ?2, ?3)",
+            &[&room, &evaluated.round, &text("evaluation", evaluated)?],
+        )?,
+    };
+    Ok(())
+}
+
+fn text<T: Serialize>(what: &'static str, value: &T) -> Result<String, DatabaseError> {
+    serde_json::to_string(value).map_err(|error| DatabaseError::Row { what, error })
+}
+
+fn parse<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, DatabaseError> {
+    serde_json::from_str(text).map_err(|error| DatabaseError::Row { what, error })
+}

@@ -1,0 +1,119 @@
+//! Why a server cannot start or go on: each names the cause and the mend, for the operator.
+
+use std::path::{Path, PathBuf};
+
+use learner::LearnerError;
+
+/// Why a server ended, or never began.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The data folder cannot be made or written.
+    #[error(
+        "the data folder {path} cannot be written ({reason}); name another one with --data-dir, or change its permissions"
+    )]
+    DataFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// Another server uses the data folder.
+    #[error(
+        "another server uses the data folder {path}; stop it, or name another folder with --data-dir"
+    )]
+    DataFolderTaken {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The database cannot be read or written.
+    #[error("{path}: {reason}; restore the file from a backup, or move it away to begin anew")]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What the database says.
+        reason: String,
+    },
+    /// The database was written by a newer program.
+    #[error("{path} has format {found}, this program knows {known}; use a newer lpfl")]
+    DatabaseFormat {
+        /// The file.
+        path: PathBuf,
+        /// The format found.
+        found: i64,
+        /// The newest format known.
+        known: i64,
+    },
+    /// A stored file that was there cannot be read now.
+    #[error("{path} cannot be read ({reason}); mend the disk or the file's permissions")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// No stored adapter of a room is whole.
+    #[error(
+        "{path}: no adapter of room {room} is whole ({reason}); restore the folder from a backup, or delete it to give the room up"
+    )]
+    NoAdapter {
+        /// The room's folder.
+        path: PathBuf,
+        /// The room.
+        room: String,
+        /// What is wrong with the last one tried.
+        reason: String,
+    },
+    /// A file of a base model is missing or unreadable.
+    #[error(
+        "model file {path} cannot be read ({reason}); a model folder holds config.json, tokenizer.json and model.safetensors"
+    )]
+    ModelFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// A base model that this program cannot use.
+    #[error("model {name}: {error}; name a BERT-type masked language model with --model")]
+    Model {
+        /// The model.
+        name: String,
+        /// What is wrong.
+        error: LearnerError,
+    },
+    /// A model folder whose name cannot be a model's.
+    #[error(
+        "model folder {path}: its name has to be 1 to 64 letters, digits, dots, dashes or underscores and no other model's; rename it"
+    )]
+    ModelName {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A bundled corpus that cannot be read.
+    #[error("bundled corpus {name}: {error}; build the program again")]
+    Corpus {
+        /// The corpus.
+        name: &'static str,
+        /// What is wrong.
+        error: LearnerError,
+    },
+    /// The listener failed.
+    #[error("the server cannot accept connections ({0}); start it again")]
+    Listener(std::io::Error),
+}
+
+impl ServerError {
+    pub(crate) fn data_folder(path: &Path, error: &impl ToString) -> Self {
+        Self::DataFolder {
+            path: path.into(),
+            reason: error.to_string(),
+        }
+    }
+
+    pub(crate) fn unreadable(path: &Path, error: &impl ToString) -> Self {
+        Self::Unreadable {
+            path: path.into(),
+            reason: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Downloads: base models, texts, and rooms' adapters.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use fl_core::codec;
+use fl_core::error::Fault;
+use sha2::{Digest, Sha256};
+use tokio_util::io::ReaderStream;
+
+use super::answer::Refusal;
+use super::rooms::ask;
+use super::{App, BINARY};
+use crate::models::Content;
+use crate::peft;
+use crate::room_actor::Input;
+use crate::secrets::hexadecimal;
+
+const JSON: &str = "application/json";
+const CSV: &str = "text/csv; charset=utf-8";
+/// Asked again each time, and answered “not modified” while the tag is the same.
+const CHECKED: &str = "no-cache";
+
+/// `GET /api/models/{name}/{file}`
+pub(crate) async fn model(
+    State(app): State<App>,
+    Path((name, file)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let model = app.library.models.find(&name);
+    let (info, content) = model
+        .and_then(|model| model.file(&file))
+        .ok_or_else(|| Refusal::not_found("such model file"))?;
+    let kind = if file.ends_with(".json") {
+        JSON
+    } else {
+        BINARY
+    };
+    if let Some(unmodified) = unmodified(&headers, &info.sha256) {
+        return Ok(unmodified);
+    }
+    let body = match content {
+        Content::Bytes(bytes) => Body::from(bytes),
+        Content::File(path) => {
+            let file = tokio::fs::File::open(&path).await.map_err(|error| {
+                tracing::error!(path = %path.display(), %error, "model file");
+                Fault::internal("The model's file cannot be read.")
+            })?;
+            Body::from_stream(ReaderStream::with_capacity(file, 64 * 1024))
+        }
+    };
+    let mut response = tagged(kind, &info.sha256, body);
+    let length = HeaderValue::from(info.bytes);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, length);
+    Ok(response)
+}
+
+/// `GET /api/corpora/{name}/{file}`
+pub(crate) async fn corpus(
+    State(app): State<App>,
+    Path((name, file)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let corpus = app.library.corpora.find(&name);
+    let content = corpus.and_then(|corpus| match file.as_str() {
+        "train.csv" => Some(corpus.train.clone()),
+        "test.csv" => Some(corpus.test.clone()),
+        _ => None,
+    });
+    let content = content.ok_or_else(|| Refusal::not_found("such texts"))?;
+    let tag = hexadecimal(&Sha256::digest(&content));
+    Ok(unmodified(&headers, &tag).unwrap_or_else(|| tagged(CSV, &tag, content.into())))
+}
+
+/// `GET /api/rooms/{code}/adapter/{file}`: the newest global adapter as PEFT's files.
+pub(crate) async fn adapter(
+    State(app): State<App>,
+    Path((code, file)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let room = app.rooms.find(&code)?;
+    match file.as_str() {
+        peft::CONFIG => {
+            let config = Bytes::from(peft::adapter_config_json(&room.settings));
+            let tag = hexadecimal(&Sha256::digest(&config));
+            Ok(attached(tagged(JSON, &tag, config.into()), peft::CONFIG))
+        }
+        peft::WEIGHTS => {
+            let (round, adapter, hash) = ask(&room, |answer| Input::Global { answer }).await?;
+            let tag = hash.to_string();
+            if let Some(unmodified) = unmodified(&headers, &tag) {
+                return Ok(unmodified);
+            }
+            let encoded = tokio::task::spawn_blocking(move || codec::encode_adapter(&adapter));
+            let bytes = encoded
+                .await
+                .map_err(|_| Fault::internal("The adapter could not be written."))?;
+            let mut response = attached(tagged(BINARY, &tag, bytes.into()), peft::WEIGHTS);
+            let round = HeaderValue::from(round);
+            response.headers_mut().insert("lpfl-round", round);
+            Ok(response)
+        }
+        _ => Err(Refusal::not_found("such adapter file")),
+    }
+}
+
+fn unmodified(headers: &HeaderMap, tag: &str) -> Option<Response> {
+    let known = headers.get(header::IF_NONE_MATCH)?.to_str().ok()?;
+    // A compressing layer or proxy makes the tag a weak one.
+    let is_it = |known: &str| known.trim().trim_start_matches("W/").trim_matches('"') == tag;
+    known
+        .split(',')
+        .any(is_it)
+        .then(|| StatusCode::NOT_MODIFIED.into_response())
+}
+
+fn tagged(kind: &'static str, tag: &str, body: Body) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, kind.to_owned()),
+        (header::CACHE_CONTROL, CHECKED.to_owned()),
+        (header::ETAG, format!("\"{tag}\"")),
+    ];
+    (headers, body).into_response()
+}
+
+/// Makes browsers save the file under its name.
+fn attached(mut response: Response, name: &str) -> Response {
+    let disposition = format!("attachment; filename=\"{name}\"");
+    if let Ok(disposition) = disposition.try_into() {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    response
+}

@@ -1,0 +1,173 @@
+//! Rooms over HTTP: open, inspect, control.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use fl_core::error::{Blame, Fault, FaultCode};
+use fl_core::protocol::{ClientId, ModelInfo};
+use fl_core::room::OwnerCommand;
+use fl_core::settings::RoomSettings;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use super::answer::{Refusal, json, json_text};
+use super::{App, BODY_LIMIT};
+use crate::corpora::CorpusInfo;
+use crate::room_actor::Input;
+use crate::rooms::RoomHandle;
+
+#[derive(Serialize)]
+struct Defaults<'a> {
+    settings: RoomSettings,
+    models: Vec<&'a ModelInfo>,
+    corpora: Vec<&'a CorpusInfo>,
+}
+
+/// `GET /api/defaults`
+pub(crate) async fn defaults(State(app): State<App>) -> Response {
+    json(&Defaults {
+        settings: RoomSettings::default(),
+        models: app.library.models.iter().map(|model| &model.info).collect(),
+        corpora: app
+            .library
+            .corpora
+            .iter()
+            .map(|corpus| &corpus.info)
+            .collect(),
+    })
+}
+
+/// `POST /api/rooms`
+pub(crate) async fn create(
+    State(app): State<App>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refusal> {
+    // Another site's form cannot send this type, so no page opens rooms behind its visitor's back.
+    let json_type = |value: &header::HeaderValue| value.as_bytes().starts_with(b"application/json");
+    if !headers.get(header::CONTENT_TYPE).is_some_and(json_type) {
+        let message = "The request's content type is not application/json.";
+        return Err(bad_request(message.into(), "Send the settings as JSON."));
+    }
+    let body = body.map_err(|_| Fault {
+        code: FaultCode::Oversized,
+        blame: Blame::Client,
+        message: format!("The settings have more than {BODY_LIMIT} bytes."),
+        mend: "Shorten the task.".into(),
+    })?;
+    let settings: RoomSettings = serde_json::from_slice(&body).map_err(|error| {
+        bad_request(
+            format!("The request is not a room's settings: {error}."),
+            "Compare it with the settings in /api/defaults.",
+        )
+    })?;
+    let created = app.rooms.create(settings).await?;
+    Ok((StatusCode::CREATED, json(&created)).into_response())
+}
+
+fn bad_request(message: String, mend: &str) -> Refusal {
+    let mend = mend.into();
+    Refusal::from(Fault {
+        code: FaultCode::BadSettings,
+        blame: Blame::Client,
+        message,
+        mend,
+    })
+}
+
+/// `GET /api/rooms/{code}`
+pub(crate) async fn inspect(
+    State(app): State<App>,
+    Path(code): Path<String>,
+) -> Result<Response, Refusal> {
+    let room = app.rooms.find(&code)?;
+    ask(&room, |answer| Input::Inspect { answer })
+        .await
+        .map(json_text)
+}
+
+/// `POST /api/rooms/{code}/start`
+pub(crate) async fn start(
+    State(app): State<App>,
+    Path(code): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    command(&app, &code, &headers, OwnerCommand::Start).await
+}
+
+/// `POST /api/rooms/{code}/pause`
+pub(crate) async fn pause(
+    State(app): State<App>,
+    Path(code): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    command(&app, &code, &headers, OwnerCommand::Pause).await
+}
+
+/// `POST /api/rooms/{code}/next`
+pub(crate) async fn next(
+    State(app): State<App>,
+    Path(code): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    command(&app, &code, &headers, OwnerCommand::NextRound).await
+}
+
+/// `POST /api/rooms/{code}/finish`
+pub(crate) async fn finish(
+    State(app): State<App>,
+    Path(code): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    command(&app, &code, &headers, OwnerCommand::Finish).await
+}
+
+/// `DELETE /api/rooms/{code}/clients/{client}`
+pub(crate) async fn remove(
+    State(app): State<App>,
+    Path((code, client)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    let Ok(client) = client.parse() else {
+        return Err(Refusal::not_found("client with such a number"));
+    };
+    command(
+        &app,
+        &code,
+        &headers,
+        OwnerCommand::Remove(ClientId(client)),
+    )
+    .await
+}
+
+async fn command(
+    app: &App,
+    code: &str,
+    headers: &HeaderMap,
+    command: OwnerCommand,
+) -> Result<StatusCode, Refusal> {
+    let room = app.rooms.find(code)?;
+    let token = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "));
+    if !token.is_some_and(|token| room.owner.matches(token)) {
+        return Err(Fault::not_owner().into());
+    }
+    ask(&room, |answer| Input::Command { command, answer }).await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Asks a room's task.
+pub(crate) async fn ask<T>(
+    room: &RoomHandle,
+    question: impl FnOnce(oneshot::Sender<T>) -> Input,
+) -> Result<T, Refusal> {
+    let (answer, answered) = oneshot::channel();
+    let ended = || Fault::internal("The room's task has ended.");
+    let sent = room.inbox.send(question(answer)).await;
+    sent.map_err(|_| ended())?;
+    answered.await.map_err(|_| ended().into())
+}

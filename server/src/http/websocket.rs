@@ -1,0 +1,59 @@
+//! `/ws`: from an HTTP request to a connection.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use fl_core::error::{Blame, Fault, FaultCode};
+use fl_core::room::ConnectionId;
+
+use super::App;
+use super::answer::Refusal;
+use super::security::is_allowed_origin;
+use crate::socket;
+
+/// Frames a little above a room's limit are read, so that their sender gets a full answer.
+const SLACK: usize = 64 * 1024;
+
+/// `GET /ws`
+pub(crate) async fn open(
+    State(app): State<App>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Refusal> {
+    let upgrade = upgrade.map_err(|rejection| {
+        let message = format!("This path takes WebSockets only: {rejection}.");
+        Refusal::new(rejection_status(), Fault::malformed(message))
+    })?;
+    if !is_allowed_origin(&headers, &app.allowed_origins) {
+        let fault = Fault {
+            code: FaultCode::Malformed,
+            blame: Blame::Client,
+            message: "Pages of another origin may not connect to this server.".into(),
+            mend: "Ask its operator to start it with --allow-origin and this page's origin.".into(),
+        };
+        return Err(Refusal::new(StatusCode::FORBIDDEN, fault));
+    }
+    let place = Arc::clone(&app.places).try_acquire_owned().map_err(|_| {
+        let most = app.limits.connections;
+        let message = format!("This server holds {most} connections, and no more fit.");
+        Fault::overloaded(message)
+    })?;
+    let connection = ConnectionId(app.next_connection.fetch_add(1, Ordering::Relaxed));
+    let most = app.rooms.largest_frame() + SLACK;
+    // Held until the socket ends, so that the server's end waits for its farewell.
+    let tracked = app.tasks.token();
+    let upgrade = upgrade.max_message_size(most).max_frame_size(most);
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        socket::serve(socket, connection, app.rooms, app.limits, app.stop).await;
+        drop((place, tracked));
+    }))
+}
+
+fn rejection_status() -> StatusCode {
+    StatusCode::UPGRADE_REQUIRED
+}

@@ -1,0 +1,381 @@
+//! One room's task: feeds its machine with messages, time and results, and carries out its effects.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::Utf8Bytes;
+use bytes::Bytes;
+use fl_core::adapter::{Adapter, AdapterHash};
+use fl_core::codec;
+use fl_core::error::Fault;
+use fl_core::protocol::{ClientMessage, Evaluated, Report, ServerHeader, ServerMessage};
+use fl_core::room::{ConnectionId, Effect, Hello, Millis, OwnerCommand, Room};
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Limits;
+use crate::evaluation::Evaluator;
+use crate::outbox::{Outbox, Outgoing};
+use crate::secrets;
+use crate::store::{Change, Store};
+
+/// Parameters above which adding and hashing adapters leaves the task's thread to others.
+const HEAVY_PARAMETERS: usize = 128 * 1024;
+
+/// What a room's task takes in.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A connection said hello.
+    Join {
+        connection: ConnectionId,
+        hello: Hello,
+        outbox: Outbox,
+    },
+    /// A text message.
+    Message {
+        connection: ConnectionId,
+        message: ClientMessage,
+    },
+    /// An update, decoded.
+    Report {
+        connection: ConnectionId,
+        report: Box<Report>,
+        adapter: Adapter,
+        bytes: usize,
+    },
+    /// A connection is gone.
+    Gone { connection: ConnectionId },
+    /// The owner's wish.
+    Command {
+        command: OwnerCommand,
+        answer: oneshot::Sender<Result<(), Fault>>,
+    },
+    /// What there is to know, as JSON.
+    Inspect { answer: oneshot::Sender<String> },
+    /// The newest global adapter.
+    Global {
+        answer: oneshot::Sender<(u32, Arc<Adapter>, AdapterHash)>,
+    },
+    /// The server evaluated one of its adapters.
+    Evaluated(Evaluated),
+}
+
+/// The task's state.
+pub(crate) struct RoomActor {
+    room: Room,
+    connections: BTreeMap<ConnectionId, Outbox>,
+    store: Store,
+    storing: JoinSet<Result<(), String>>,
+    evaluator: Evaluator,
+    limits: Limits,
+    begun: Instant,
+    view_at: Instant,
+    view_due: bool,
+    global_frame: Option<(AdapterHash, Bytes)>,
+}
+
+impl RoomActor {
+    pub(crate) fn new(room: Room, store: Store, evaluator: Evaluator, limits: Limits) -> Self {
+        Self {
+            room,
+            connections: BTreeMap::new(),
+            store,
+            storing: JoinSet::new(),
+            evaluator,
+            limits,
+            begun: Instant::now(),
+            view_at: Instant::now(),
+            view_due: false,
+            global_frame: None,
+        }
+    }
+
+    /// Runs until `stop` or until nobody can send any more; a round being stored is finished.
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Input>, stop: CancellationToken) {
+        self.evaluate_unless_known();
+        loop {
+            self.tick();
+            self.carry_out().await;
+            let wake = self.wake();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                input = inbox.recv() => match input {
+                    Some(input) => self.take(input).await,
+                    None => break,
+                },
+                Some(stored) = self.storing.join_next() => {
+                    self.stored(stored.unwrap_or_else(|error| Err(error.to_string())));
+                }
+                () = sleep_until(wake) => {}
+            }
+        }
+        while let Some(stored) = self.storing.join_next().await {
+            if let Ok(Err(error)) = stored {
+                tracing::error!(room = self.room.code(), %error, "the last round is not stored");
+            }
+        }
+    }
+
+    fn now(&self) -> Millis {
+        self.begun.elapsed().as_millis() as Millis
+    }
+
+    fn tick(&mut self) {
+        let now = self.now();
+        if self.room.next_tick().is_some_and(|at| at <= now) {
+            self.heavily(|room| room.tick(now));
+        }
+        self.view_due |= self.room.take_changed();
+        if self.view_due && Instant::now() >= self.view_at {
+            self.view_due = false;
+            self.view_at = Instant::now() + self.view_interval();
+            self.broadcast(&ServerMessage::Room(self.room.view(now)));
+        }
+    }
+
+    /// A large room is shown less often: its views would fill the network.
+    fn view_interval(&self) -> Duration {
+        let for_all = Duration::from_millis(self.connections.len() as u64);
+        self.limits.view_interval.max(for_all)
+    }
+
+    fn wake(&self) -> Instant {
+        let tick = self
+            .room
+            .next_tick()
+            .map(|at| self.begun + Duration::from_millis(at.max(self.now() + 1)));
+        let view = self.view_due.then_some(self.view_at);
+        let hour = Instant::now() + Duration::from_secs(3600);
+        [tick, view].into_iter().flatten().fold(hour, Instant::min)
+    }
+
+    async fn take(&mut self, input: Input) {
+        let now = self.now();
+        match input {
+            Input::Join {
+                connection,
+                hello,
+                outbox,
+            } => self.join(connection, hello, outbox, now),
+            Input::Message {
+                connection,
+                message,
+            } => self.heavily(|room| room.message(connection, message, now)),
+            Input::Report {
+                connection,
+                report,
+                adapter,
+                bytes,
+            } => self.heavily(|room| room.report(connection, &report, &adapter, bytes, now)),
+            Input::Gone { connection } => {
+                self.connections.remove(&connection);
+                self.heavily(|room| room.disconnected(connection, now));
+            }
+            Input::Command { command, answer } => {
+                let result = self.heavily(|room| room.command(command, now));
+                // Answered when what follows from it is on its way.
+                self.carry_out().await;
+                let _ = answer.send(result);
+            }
+            Input::Inspect { answer } => {
+                let _ = answer.send(self.inspection(now));
+            }
+            Input::Global { answer } => {
+                let (round, adapter, hash) = self.room.global();
+                let _ = answer.send((round, Arc::clone(adapter), hash));
+            }
+            Input::Evaluated(evaluated) => {
+                let change = Change::Evaluated(evaluated.clone());
+                self.store.note(self.room.code(), change).await;
+                self.room.evaluated(evaluated);
+            }
+        }
+    }
+
+    fn join(&mut self, connection: ConnectionId, hello: Hello, outbox: Outbox, now: Millis) {
+        match secrets::token() {
+            Ok(token) => {
+                self.connections.insert(connection, outbox);
+                self.room.hello(connection, hello, token, now);
+            }
+            Err(fault) => outbox.refuse(fault),
+        }
+    }
+
+    fn stored(&mut self, result: Result<(), String>) {
+        let now = self.now();
+        match result {
+            Ok(()) => {
+                self.room.stored(now);
+                self.evaluate_unless_known();
+                let (round, _, hash) = self.room.global();
+                tracing::info!(room = self.room.code(), round, %hash, "round stored");
+            }
+            Err(error) => {
+                tracing::error!(room = self.room.code(), %error, "round not stored");
+                self.room.store_failed(&error, now);
+            }
+        }
+    }
+
+    fn evaluate_unless_known(&self) {
+        let (round, adapter, hash) = self.room.global();
+        let known = |evaluated: &Evaluated| (evaluated.round, evaluated.hash) == (round, hash);
+        if !self.room.evaluations().iter().any(known) {
+            self.evaluator.evaluate(round, Arc::clone(adapter), hash);
+        }
+    }
+
+    /// Runs a step of the machine that may add, average or hash whole adapters.
+    fn heavily<T>(&mut self, step: impl FnOnce(&mut Room) -> T) -> T {
+        use tokio::runtime::{Handle, RuntimeFlavor};
+        let parameters = || {
+            let matrices = self.room.global().1.matrices.values();
+            matrices.map(|matrix| matrix.values.len()).sum::<usize>()
+        };
+        let others = Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+        match others && parameters() > HEAVY_PARAMETERS {
+            true => tokio::task::block_in_place(|| step(&mut self.room)),
+            false => step(&mut self.room),
+        }
+    }
+
+    /// Carries out effects in their order; what they cause in turn comes after them.
+    async fn carry_out(&mut self) {
+        loop {
+            let effects = self.room.take_effects();
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects {
+                self.effect(effect).await;
+            }
+        }
+    }
+
+    async fn effect(&mut self, effect: Effect) {
+        let code = self.room.code();
+        match effect {
+            Effect::Send(connection, message) => {
+                let text = codec::encode_text(&message);
+                self.send(connection, Outgoing::Text(text.into()));
+            }
+            Effect::SendGlobal(connection) => {
+                let frame = self.global_frame();
+                self.send(connection, Outgoing::Binary(frame));
+            }
+            Effect::Broadcast(message) => self.broadcast(&message),
+            Effect::BroadcastGlobal => {
+                let frame = self.global_frame();
+                self.send_all(&Outgoing::Binary(frame));
+            }
+            Effect::Close(connection, fault) => {
+                if let Some(outbox) = self.connections.remove(&connection) {
+                    outbox.refuse(fault);
+                }
+            }
+            Effect::Store(record, adapter) => {
+                let (store, code) = (self.store.clone(), code.to_owned());
+                let settings = self.room.settings().clone();
+                let kept = self.kept(record.round);
+                self.storing.spawn(async move {
+                    store.complete(&code, settings, record, adapter).await?;
+                    store.prune(&code, kept).await;
+                    Ok(())
+                });
+            }
+            Effect::StoreAbandoned(record) => {
+                self.store.note(code, Change::Round(Box::new(record))).await;
+            }
+            Effect::StoreMember(member) => self.store.note(code, Change::Member(member)).await,
+            Effect::ForgetMember(id) => self.store.note(code, Change::Forget(id)).await,
+            Effect::StoreActivity(activity) => {
+                self.store.note(code, Change::Activity(activity)).await;
+            }
+        }
+    }
+
+    /// Rounds whose adapters stay on disk when `newest` is stored: the last ones and the best.
+    fn kept(&self, newest: u32) -> BTreeSet<u32> {
+        let evaluations = self.room.evaluations().iter();
+        let best = evaluations.max_by(|a, b| a.accuracy.total_cmp(&b.accuracy));
+        let first = newest.saturating_sub(self.limits.kept_adapters.saturating_sub(1) as u32);
+        (first..=newest)
+            .chain(best.map(|best| best.round))
+            .collect()
+    }
+
+    fn broadcast(&mut self, message: &ServerMessage) {
+        let text = Utf8Bytes::from(codec::encode_text(message));
+        self.send_all(&Outgoing::Text(text));
+    }
+
+    fn send_all(&mut self, outgoing: &Outgoing) {
+        let behind = |(id, outbox): (&ConnectionId, &Outbox)| {
+            outbox.send(outgoing.clone()).is_err().then_some(*id)
+        };
+        let slow: Vec<ConnectionId> = self.connections.iter().filter_map(behind).collect();
+        for connection in slow {
+            self.drop_slow(connection);
+        }
+    }
+
+    fn send(&mut self, connection: ConnectionId, outgoing: Outgoing) {
+        let outbox = self.connections.get(&connection);
+        if outbox.is_some_and(|outbox| outbox.send(outgoing).is_err()) {
+            self.drop_slow(connection);
+        }
+    }
+
+    fn drop_slow(&mut self, connection: ConnectionId) {
+        if let Some(outbox) = self.connections.remove(&connection) {
+            tracing::info!(
+                room = self.room.code(),
+                connection = connection.0,
+                "slow reader"
+            );
+            outbox.cut(Fault::overloaded(
+                "The client reads too slowly: its queue is full.",
+            ));
+            self.room.disconnected(connection, self.now());
+        }
+    }
+
+    /// The newest global adapter's frame, encoded once.
+    fn global_frame(&mut self) -> Bytes {
+        let (round, adapter, hash) = self.room.global();
+        if let Some((known, frame)) = &self.global_frame
+            && *known == hash
+        {
+            return frame.clone();
+        }
+        let header = ServerHeader::Global { round, hash };
+        let frame = Bytes::from(codec::encode_binary(&header, adapter));
+        self.global_frame = Some((hash, frame.clone()));
+        frame
+    }
+
+    fn inspection(&self, now: Millis) -> String {
+        codec::encode_text(&Inspection {
+            view: self.room.view(now),
+            settings: self.room.settings(),
+            model: self.room.model(),
+            history: self.room.history().collect(),
+            evaluations: self.room.evaluations(),
+        })
+    }
+}
+
+/// What `GET /api/rooms/CODE` answers.
+#[derive(Serialize)]
+struct Inspection<'a> {
+    view: fl_core::protocol::RoomView,
+    settings: &'a fl_core::settings::RoomSettings,
+    model: &'a fl_core::protocol::ModelInfo,
+    history: Vec<&'a fl_core::protocol::RoundRecord>,
+    evaluations: &'a [Evaluated],
+}

@@ -1,0 +1,220 @@
+//! All rooms of this server: making, finding and restoring them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use fl_core::adapter::AdapterLayout;
+use fl_core::codec::{FRAME_LIMIT, HEADER_LIMIT};
+use fl_core::error::{Blame, Fault, FaultCode};
+use fl_core::room::{Activity, Room};
+use fl_core::settings::{RoomSettings, Start};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Limits;
+use crate::evaluation::Evaluator;
+use crate::learning::Library;
+use crate::restore::RestoredRoom;
+use crate::room_actor::{Input, RoomActor};
+use crate::secrets::{self, OwnerHash};
+use crate::store::{NewRoom, Store};
+
+/// Messages that wait for a room before its connections are read no further.
+const INBOX: usize = 256;
+/// Rooms whose adapters are evaluated at the same time.
+const EVALUATIONS_AT_ONCE: usize = 1;
+
+/// The way to one room.
+#[derive(Clone, Debug)]
+pub(crate) struct RoomHandle {
+    /// Where its task takes messages.
+    pub(crate) inbox: mpsc::Sender<Input>,
+    /// Who controls it.
+    pub(crate) owner: OwnerHash,
+    /// Settings.
+    pub(crate) settings: Arc<RoomSettings>,
+    /// Most bytes of an update's frame.
+    pub(crate) frame_limit: usize,
+}
+
+/// All rooms.
+pub(crate) struct Rooms {
+    library: Arc<Library>,
+    store: Store,
+    limits: Limits,
+    turns: Arc<Semaphore>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    by_code: RwLock<BTreeMap<String, RoomHandle>>,
+    reserved: AtomicUsize,
+    largest_frame: AtomicUsize,
+}
+
+/// A new room, as its creator is told of it.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Created {
+    code: String,
+    owner_token: String,
+}
+
+impl Rooms {
+    /// No rooms yet; their tasks end at `stop` and are tracked by `tasks`.
+    pub(crate) fn new(
+        library: Arc<Library>,
+        store: Store,
+        limits: Limits,
+        stop: CancellationToken,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self {
+            library,
+            store,
+            limits,
+            turns: Arc::new(Semaphore::new(EVALUATIONS_AT_ONCE)),
+            stop,
+            tasks,
+            by_code: RwLock::default(),
+            reserved: AtomicUsize::new(0),
+            largest_frame: AtomicUsize::new(HEADER_LIMIT),
+        }
+    }
+
+    /// The room with this code, in upper or lower case.
+    pub(crate) fn find(&self, code: &str) -> Result<RoomHandle, Fault> {
+        let wanted = code.trim().to_ascii_uppercase();
+        let by_code = self.by_code.read().unwrap_or_else(PoisonError::into_inner);
+        let found = by_code.get(&wanted).cloned();
+        found.ok_or_else(|| Fault::unknown_room(code))
+    }
+
+    /// Most bytes of a frame in any room.
+    pub(crate) fn largest_frame(&self) -> usize {
+        self.largest_frame.load(Ordering::Relaxed)
+    }
+
+    /// Makes a room, durably.
+    pub(crate) async fn create(&self, settings: RoomSettings) -> Result<Created, Fault> {
+        let place = self.reserve()?;
+        let library = Arc::clone(&self.library);
+        let (settings, made) = tokio::task::spawn_blocking(move || {
+            let made = library
+                .first_adapter(&settings)
+                .and_then(|first| Ok((first, library.model(&settings)?.info.clone())));
+            (settings, made)
+        })
+        .await
+        .map_err(|_| Fault::internal("The first adapter could not be made."))?;
+        let (first, model) = made?;
+        let first = Arc::new(first);
+        let code = self.free_code()?;
+        let owner_token = secrets::token()?;
+        let owner = OwnerHash::of(&owner_token);
+        let new = NewRoom {
+            code: code.clone(),
+            owner,
+            settings: settings.clone(),
+            model: model.clone(),
+            activity: match settings.round.start {
+                Start::Automatic => Activity::Running,
+                Start::Manual => Activity::Paused,
+            },
+        };
+        let stored = self.store.create(new, Arc::clone(&first)).await;
+        stored.map_err(|error| {
+            tracing::error!(%error, "a new room could not be stored");
+            Fault::internal("The new room could not be stored.")
+        })?;
+        tracing::info!(room = code, title = settings.title, "room opened");
+        self.open(Room::new(code.clone(), settings, model, first), owner);
+        place.keep();
+        Ok(Created { code, owner_token })
+    }
+
+    /// Brings stored rooms back.
+    pub(crate) fn restore(&self, rooms: Vec<RestoredRoom>) {
+        for RestoredRoom { state, owner } in rooms {
+            self.reserved.fetch_add(1, Ordering::Relaxed);
+            self.open(Room::restore(state), owner);
+        }
+    }
+
+    fn open(&self, room: Room, owner: OwnerHash) {
+        let code = room.code().to_owned();
+        let settings = Arc::new(room.settings().clone());
+        let frame_limit = frame_limit(&room.global().1.layout());
+        self.largest_frame.fetch_max(frame_limit, Ordering::Relaxed);
+        let (inbox, messages) = mpsc::channel(INBOX);
+        let evaluator = Evaluator::start(
+            Arc::clone(&self.library),
+            room.settings().clone(),
+            inbox.downgrade(),
+            Arc::clone(&self.turns),
+        );
+        let actor = RoomActor::new(room, self.store.clone(), evaluator, self.limits.clone());
+        self.tasks.spawn(actor.run(messages, self.stop.clone()));
+        let handle = RoomHandle {
+            inbox,
+            owner,
+            settings,
+            frame_limit,
+        };
+        let mut by_code = self.by_code.write().unwrap_or_else(PoisonError::into_inner);
+        by_code.insert(code, handle);
+    }
+
+    fn free_code(&self) -> Result<String, Fault> {
+        loop {
+            let code = secrets::room_code()?;
+            if self.find(&code).is_err() {
+                return Ok(code);
+            }
+        }
+    }
+
+    fn reserve(&self) -> Result<Place<'_>, Fault> {
+        let limit = self.limits.rooms;
+        let more = |count| (count < limit).then_some(count + 1);
+        match self
+            .reserved
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+        {
+            Ok(_) => Ok(Place(&self.reserved)),
+            Err(_) => Err(Fault {
+                code: FaultCode::Overloaded,
+                blame: Blame::Nobody,
+                message: format!("This server holds {limit} rooms, and no more fit."),
+                mend: "Ask its operator to allow more rooms, or use another server.".into(),
+            }),
+        }
+    }
+}
+
+/// A place for a room that is being made; given back unless kept.
+struct Place<'a>(&'a AtomicUsize);
+
+impl Place<'_> {
+    fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Most bytes of a frame with an adapter of this layout: values, names with their safetensors
+/// descriptions, and the header.
+fn frame_limit(layout: &AdapterLayout) -> usize {
+    const DESCRIPTION: usize = 160;
+    let names: usize = layout
+        .shapes
+        .keys()
+        .map(|name| name.len() + DESCRIPTION)
+        .sum();
+    let bytes = 4 + HEADER_LIMIT + 1024 + names + layout.parameters() * 4;
+    bytes.min(FRAME_LIMIT)
+}
