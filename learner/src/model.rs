@@ -247,3 +247,6 @@ impl Packed {
         packed
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,3 +76,66 @@ pub fn clip_norm(gradient: &mut Adapter, limit: f32) -> f32 {
     }
     norm as f32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(values: &[f32]) -> Adapter {
+        let matrix = Matrix {
+            rows: 1,
+            columns: values.len(),
+            values: values.to_vec(),
+        };
+        Adapter {
+            matrices: [("a".to_owned(), matrix)].into(),
+        }
+    }
+
+    /// By PyTorch 2.15:
+    /// ```python
+    /// p = torch.nn.Parameter(torch.tensor([0.5, -1.0, 2.0]))
+    /// optimizer = torch.optim.AdamW([p], lr=0.1, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
+    /// for gradient in GRADIENTS:
+    ///     p.grad = torch.tensor(gradient)
+    ///     print(torch.nn.utils.clip_grad_norm_([p], 1.0))
+    ///     optimizer.step()
+    ///     print(p.data)
+    /// ```
+    #[test]
+    fn four_clipped_steps_equal_pytorch() {
+        let gradients = [
+            [0.3, -0.2, 1.5],
+            [0.1, 0.4, -3.0],
+            [-0.5, 0.0, 0.25],
+            [2.0, 1.0, -1.0],
+        ];
+        let expected = [
+            (1.542_724_8, [0.399_500_01, -0.899_000_05, 1.898]),
+            (3.028_200_9, [0.320_576_91, -0.904_300_33, 1.902_301_3]),
+            (0.559_017, [0.357_433_23, -0.908_188_1, 1.893_784]),
+            (2.449_489_8, [0.325_264_39, -0.961_838, 1.902_861_4]),
+        ];
+        let settings = TrainingSettings::default();
+        let mut parameters = row(&[0.5, -1.0, 2.0]);
+        let mut optimizer = AdamW::new(&settings, &parameters);
+        for (gradient, (norm, values)) in gradients.iter().zip(expected) {
+            let mut gradient = row(gradient);
+            let got = clip_norm(&mut gradient, 1.0);
+            assert!((got - norm).abs() < 1e-6, "{got}");
+            optimizer.step(&mut parameters, &gradient, 0.1);
+            for (got, expected) in parameters.matrices["a"].values.iter().zip(values) {
+                assert!((got - expected).abs() < 1e-6, "{got} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn limit_of_zero_leaves_the_gradient_alone() {
+        let mut gradient = row(&[3.0, 4.0]);
+        assert_eq!(clip_norm(&mut gradient, 0.0), 5.0);
+        assert_eq!(gradient, row(&[3.0, 4.0]));
+        assert_eq!(clip_norm(&mut gradient, 10.0), 5.0);
+        assert_eq!(gradient, row(&[3.0, 4.0]));
+    }
+}

@@ -8,11 +8,11 @@ use fl_core::soft_labels::SoftSet;
 use rand::Rng;
 use rand::RngExt as _;
 
+use crate::Result;
 use crate::error::LearnerError;
 use crate::learner::Learner;
 use crate::prompt::Encoded;
 use crate::trainer::{Example, Trainer};
-use crate::{Result, round::Work::*};
 
 /// Texts that one step of labelling scores: about the work of one training step.
 const LABELLED_AT_ONCE: usize = 16;
@@ -125,7 +125,7 @@ impl LocalRound {
             shard,
             texts: texts.clone(),
             soft,
-            work: Labelling(Box::new(learner), labels),
+            work: Work::Labelling(Box::new(learner), labels),
         })
     }
 
@@ -135,11 +135,11 @@ impl LocalRound {
     /// [`LearnerError::Diverged`] when training leaves the range of numbers. The round is over
     /// then: every further step fails.
     pub fn step(&mut self) -> Result<Step> {
-        match std::mem::replace(&mut self.work, Broken) {
-            Labelling(learner, labels) => self.label(learner, labels),
-            Training(epochs) => self.train(epochs),
-            Finished(learner, outcome) => Ok(self.finish(learner, outcome)),
-            Broken => {
+        match std::mem::replace(&mut self.work, Work::Broken) {
+            Work::Labelling(learner, labels) => self.label(learner, labels),
+            Work::Training(epochs) => self.train(epochs),
+            Work::Finished(learner, outcome) => Ok(self.finish(learner, outcome)),
+            Work::Broken => {
                 let (expected, got) = ("a round without an earlier error", "one with");
                 Err(LearnerError::argument("local round", expected, got))
             }
@@ -164,7 +164,7 @@ impl LocalRound {
         labels.scores.extend(learner.scores(&texts)?);
         let total = labels.candidates.len();
         if end < total {
-            self.work = Labelling(learner, labels);
+            self.work = Work::Labelling(learner, labels);
             return Ok(self.progress(Stage::Labelling, end, total, None));
         }
         self.grow(&labels);
@@ -174,7 +174,7 @@ impl LocalRound {
             return Ok(self.finish(Box::new(epochs.trainer.into_learner()), outcome));
         }
         let steps = epochs.total as usize;
-        self.work = Training(Box::new(epochs));
+        self.work = Work::Training(Box::new(epochs));
         Ok(match total {
             0 => self.progress(Stage::Training, 0, steps, None),
             _ => self.progress(Stage::Labelling, total, total, None),
@@ -195,15 +195,17 @@ impl LocalRound {
         let loss = epochs.step(self.settings.training.batch_size as usize)?;
         let (done, total) = (epochs.losses.len(), epochs.total as usize);
         if done < total {
-            self.work = Training(epochs);
+            self.work = Work::Training(epochs);
             return Ok(self.progress(Stage::Training, done, total, Some(loss)));
         }
         let outcome = self.outcome(&epochs);
+        // The last step may have left the range of numbers, with no later loss to show it.
+        epochs.trainer.learner().layout().check(&outcome.adapter)?;
         Ok(self.finish(Box::new(epochs.trainer.into_learner()), outcome))
     }
 
     fn finish(&mut self, learner: Box<Learner>, outcome: Outcome) -> Step {
-        self.work = Finished(learner, outcome.clone());
+        self.work = Work::Finished(learner, outcome.clone());
         Step::Finished(outcome)
     }
 
@@ -290,3 +292,6 @@ fn shuffle(order: &mut [usize], rng: &mut impl Rng) {
 fn mean(losses: &[f32]) -> f32 {
     losses.iter().sum::<f32>() / losses.len().max(1) as f32
 }
+
+#[cfg(test)]
+mod tests;

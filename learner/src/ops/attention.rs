@@ -267,9 +267,9 @@ impl CustomOp3 for Attention {
 #[cfg(test)]
 mod tests {
     use candle_core::Var;
-    use candle_nn::ops::softmax_last_dim;
+    use candle_nn::ops::softmax;
 
-    use super::*;
+    use super::{Attention, Queries, Tensor};
     use crate::ops::linear::tests::{assert_close, random};
 
     /// One sequence after the other, with candle's own operations.
@@ -289,7 +289,7 @@ mod tests {
             let q = (split(qkv[0], first, count) / (size as f64).sqrt()).unwrap();
             let [k, v] = [qkv[1], qkv[2]].map(|t| split(t, row, length));
             let scores = q.matmul(&k.t().unwrap()).unwrap();
-            let context = softmax_last_dim(&scores).unwrap().matmul(&v).unwrap();
+            let context = softmax(&scores, 2).unwrap().matmul(&v).unwrap();
             let context = context.transpose(0, 1).unwrap();
             parts.push(context.reshape((count, heads * size)).unwrap());
             row += length;
