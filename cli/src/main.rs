@@ -1,2 +1,34 @@
-//! stub
-fn main() {}
+//! `lpfl`: federated learning of language models in browser tabs, from one binary.
+
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Federated learning of small language models in browser tabs.
+#[derive(Debug, Parser)]
+#[command(name = "lpfl", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the page, the rooms and the models
+    Serve(serve::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lpfl: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `lpfl serve`: binds the address, says where to look, and serves until it is told to stop.
+
+use std::io::{ErrorKind, IsTerminal};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow};
+use server::ServerConfig;
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+/// Serve the page, the rooms and the models until Ctrl-C.
+///
+/// What the rooms have learned is kept in the data folder: a server started again with the same
+/// folder goes on with the same rooms and rounds.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Address and port to listen on; 0.0.0.0:8080 lets other machines in
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Folder for rooms, rounds and adapters; made when it is missing
+    #[arg(long, value_name = "DIR", default_value = "lpfl-data")]
+    data_dir: PathBuf,
+    /// Folder of a further base model: config.json, tokenizer.json and model.safetensors of a
+    /// BERT-type masked language model. Can be given several times
+    #[arg(long = "model", value_name = "DIR")]
+    models: Vec<PathBuf>,
+    /// Origin whose pages may connect too, e.g. https://example.org. Can be given several times
+    #[arg(long = "allow-origin", value_name = "ORIGIN")]
+    allowed_origins: Vec<String>,
+}
+
+/// Runs the command to its end.
+pub fn run(arguments: Arguments) -> Result<()> {
+    start_log();
+    let runtime = tokio::runtime::Runtime::new().context("the runtime cannot start")?;
+    runtime.block_on(serve(arguments))
+}
+
+async fn serve(arguments: Arguments) -> Result<()> {
+    let listener = TcpListener::bind(arguments.listen)
+        .await
+        .map_err(|error| unbound(arguments.listen, &error))?;
+    let address = listener.local_addr().context("the socket has no address")?;
+    let shutdown = shutdown_signal().context("signals cannot be waited for")?;
+    let data_dir = arguments.data_dir.display().to_string();
+    let config = ServerConfig {
+        data_dir: arguments.data_dir,
+        models: arguments.models,
+        allowed_origins: arguments.allowed_origins,
+        ..ServerConfig::default()
+    };
+    println!("{}", greeting(address, &data_dir));
+    server::serve(listener, shutdown, config).await?;
+    Ok(())
+}
+
+/// One line with the address to open.
+fn greeting(address: SocketAddr, data_dir: &str) -> String {
+    if !address.ip().is_unspecified() {
+        return format!("Open http://{address} (data in {data_dir})");
+    }
+    let port = address.port();
+    let others = match network_address() {
+        Some(ip) => format!(", on other machines http://{}", SocketAddr::new(ip, port)),
+        None => String::new(),
+    };
+    format!("Open http://127.0.0.1:{port}{others} (data in {data_dir})")
+}
+
+/// The address that this machine has in its network, where it has one.
+fn network_address() -> Option<IpAddr> {
+    // Connecting a UDP socket sends nothing; it only makes the system choose the way out.
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    let ip = socket.local_addr().ok()?.ip();
+    (!ip.is_unspecified() && !ip.is_loopback()).then_some(ip)
+}
+
+fn unbound(address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
+    let mend = match error.kind() {
+        ErrorKind::AddrInUse => "stop the program that uses it, or name another port with --listen",
+        ErrorKind::PermissionDenied => "ports below 1024 need rights; name another with --listen",
+        _ => "name an address of this machine with --listen",
+    };
+    anyhow!("cannot listen on {address} ({error}); {mend}")
+}
+
+/// Resolves at the first Ctrl-C or, on Unix, SIGTERM.
+fn shutdown_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    #[cfg(unix)]
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    Ok(async move {
+        #[cfg(unix)]
+        let terminated = terminate.recv();
+        #[cfg(not(unix))]
+        let terminated = std::future::pending::<Option<()>>();
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated => {}
+        }
+        tracing::info!("ending");
+    })
+}
+
+/// Logs to standard error; LPFL_LOG chooses what, e.g. `LPFL_LOG=server=debug`.
+fn start_log() {
+    let filter = EnvFilter::try_from_env("LPFL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}
