@@ -12,6 +12,7 @@ mod versions;
 mod wasm;
 mod workspace;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use arguments::Task;
@@ -43,16 +44,19 @@ fn perform(task: Task) -> anyhow::Result<()> {
             println!("{}", arguments::HELP);
             Ok(())
         }
-        Task::Build => steps::build(&workspace, &mut Report::new(&workspace)).map(drop),
-        Task::Demo { flags } => {
-            let binary = steps::build(&workspace, &mut Report::new(&workspace))?;
-            binary::serve(&binary, &flags)
-        }
+        Task::Build => build(&workspace).map(drop),
+        Task::Demo { flags } => binary::serve(&build(&workspace)?, &flags),
         Task::Test { selection } => {
+            let _claim = workspace.claim()?;
             let mut report = Report::new(&workspace);
             let outcome = checks::run(&workspace, &mut report, &selection);
             report.print_summary();
             outcome
         }
     }
+}
+
+fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    let _claim = workspace.claim()?;
+    steps::build(workspace, &mut Report::new(workspace))
 }

@@ -1,6 +1,7 @@
 //! Where things lie in the checkout, and how programs are started in it.
 
 use std::env;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -51,6 +52,25 @@ impl Workspace {
     /// What xtask itself keeps: fingerprints and logs.
     pub fn notes(&self) -> PathBuf {
         self.target.join("xtask")
+    }
+
+    /// Keeps every other xtask of this checkout waiting until the file is dropped: the steps write
+    /// to the same folders.
+    pub fn claim(&self) -> Result<File> {
+        fs::create_dir_all(self.notes())
+            .with_context(|| format!("{} could not be made", self.notes().display()))?;
+        let path = self.notes().join("lock");
+        let cause = || format!("{} could not be locked", path.display());
+        let file = File::create(&path).with_context(cause)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                println!("waiting for another `cargo xtask` in this checkout");
+                file.lock().with_context(cause)?;
+            }
+            Err(TryLockError::Error(error)) => return Err(error).with_context(cause),
+        }
+        Ok(file)
     }
 
     /// The built server.
