@@ -237,3 +237,6 @@ fn fitting(texts: &[Encoded]) -> usize {
     };
     texts.iter().take_while(fits).count().max(1)
 }
+
+#[cfg(test)]
+mod tests;
