@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 
 use crate::error::LearnerError;
 use crate::evaluation::{Evaluation, Tally, log_sum_exp};
-use crate::lora::{self, Adapted};
+use crate::lora::{self, Adapted, Trainable};
 use crate::model::BaseModel;
 use crate::ops::FrozenLinear;
 use crate::prompt::{Encoded, Prompt};
@@ -155,7 +155,8 @@ impl Learner {
     /// [`LearnerError::Diverged`] when the loss is not finite.
     pub fn gradient(&self, batch: &[Example]) -> Result<Gradient> {
         self.check_batch(batch)?;
-        let (adapted, variables) = lora::trainable(&self.base, &self.lora, &self.adapter)?;
+        let Trainable { adapted, variables } =
+            lora::trainable(&self.base, &self.lora, &self.adapter)?;
         let prompts: Vec<&Encoded> = batch.iter().map(|example| &example.encoded).collect();
         let scores = self.base.forward(&prompts, &adapted, &self.head)?;
         let weight: f32 = batch.iter().map(|example| example.weight).sum();

@@ -105,13 +105,18 @@ pub(crate) fn merged(
     })
 }
 
-/// Every layer's projections with the adapter beside them as variables, which come along in the
-/// order of their names.
+/// Projections with the adapter beside them, and its matrices in the order of their names.
+pub(crate) struct Trainable {
+    pub(crate) adapted: Vec<Adapted>,
+    pub(crate) variables: Vec<(String, Var)>,
+}
+
+/// Every layer's projections with the adapter beside them as variables.
 pub(crate) fn trainable(
     base: &BaseModel,
     lora: &LoraSettings,
     adapter: &Adapter,
-) -> Result<(Vec<Adapted>, Vec<(String, Var)>)> {
+) -> Result<Trainable> {
     let mut variables = Vec::new();
     let adapted = projections(base, lora, |frozen, names| {
         let [a, b] = names.map(|name| -> Result<Tensor> {
@@ -128,7 +133,7 @@ pub(crate) fn trainable(
         })
     })?;
     variables.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok((adapted, variables))
+    Ok(Trainable { adapted, variables })
 }
 
 fn projections(

@@ -198,11 +198,11 @@ fn merged_scores_equal_base_plus_delta() {
     let mut learner = learner(1).unwrap();
     learner.load(&changed(&learner, 3)).unwrap();
     let texts = encoded(&examples(&learner, 9, 1));
-    let (beside, _) = lora::trainable(&learner.base, &learner.lora, &learner.adapter).unwrap();
+    let trainable = lora::trainable(&learner.base, &learner.lora, &learner.adapter).unwrap();
     let prompts: Vec<&Encoded> = texts.iter().collect();
     let beside = learner
         .base
-        .forward(&prompts, &beside, &learner.head)
+        .forward(&prompts, &trainable.adapted, &learner.head)
         .unwrap();
     let merged = learner.scores(&texts).unwrap();
     assert!(largest_difference(&merged, &beside.to_vec2().unwrap()) < 1e-4);
