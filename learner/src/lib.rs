@@ -6,6 +6,7 @@
 //! adapter, [`Trainer`] changes the adapter, and [`LocalRound`] is one client's work of one
 //! LP-FL round in steps short enough to yield between.
 
+mod client;
 mod config;
 pub mod error;
 pub mod evaluation;
@@ -25,6 +26,7 @@ mod trainer;
 mod verbalizer;
 mod weights;
 
+pub use client::{Holding, LocalClient};
 pub use error::LearnerError;
 pub use evaluation::{Evaluation, Tally};
 pub use learner::Learner;
