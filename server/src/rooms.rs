@@ -55,7 +55,7 @@ pub(crate) struct Rooms {
 /// A new room, as its creator is told of it.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Created {
-    code: String,
+    pub(crate) code: String,
     owner_token: String,
 }
 

@@ -3,6 +3,10 @@
 //! Generic over the socket, so that it is tested without a network. Nothing here decides anything
 //! about rounds: it checks sizes, pace and form, and passes messages between peer and room.
 
+mod reader;
+#[cfg(test)]
+mod tests;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +14,8 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, close_code};
 use bytes::Bytes;
 use fl_core::codec::{self, CLIENT_TEXT_LIMIT, CodecError};
-use fl_core::error::{Fault, FaultCode};
-use fl_core::protocol::{ClientHeader, ClientMessage, ServerMessage};
+use fl_core::error::Fault;
+use fl_core::protocol::{ClientMessage, ServerMessage};
 use fl_core::room::{ConnectionId, Hello};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::sync::mpsc;
@@ -20,12 +24,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Limits;
 use crate::outbox::{Outgoing, Outgoings, outbox};
-use crate::pace::Pace;
 use crate::room_actor::Input;
-use crate::rooms::{RoomHandle, Rooms};
+use crate::rooms::Rooms;
+use reader::Reader;
 
-/// Frames above this are decoded away from the socket's thread.
-const DECODED_ASIDE: usize = 64 * 1024;
 /// How long the end of a connection waits for the peer to take the last words.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -115,16 +117,10 @@ where
         return End::GoingAway;
     }
     let Outgoings { mut queue, cut } = outgoings;
-    let mut reader = Reader {
-        connection,
-        room: &room,
-        limits,
-        replies,
-        pace: Pace::new(limits.messages_per_second, Instant::now()),
-        malformed: 0,
-    };
+    let mut reader = Reader::new(connection, &room, limits, replies);
     let end = tokio::select! {
-        fault = cut => fault.map_or(End::GoingAway, End::Refused),
+        // Dropped without a word when the room ends the connection through the queue.
+        Ok(fault) = cut => End::Refused(fault),
         end = write(sink, &mut queue, limits) => end,
         end = reader.read(stream) => end,
     };
@@ -204,113 +200,6 @@ where
         if sink.send(message).await.is_err() {
             return End::Gone;
         }
-    }
-}
-
-/// One connection's incoming side.
-struct Reader<'a> {
-    connection: ConnectionId,
-    room: &'a RoomHandle,
-    limits: &'a Limits,
-    replies: mpsc::WeakSender<Outgoing>,
-    pace: Pace,
-    malformed: u32,
-}
-
-impl Reader<'_> {
-    async fn read<S, E>(&mut self, stream: &mut S) -> End
-    where
-        S: Stream<Item = Result<Message, E>> + Unpin,
-        E: Error + 'static,
-    {
-        loop {
-            let message = match timeout(self.limits.silence, stream.next()).await {
-                Ok(Some(Ok(message))) => message,
-                Ok(Some(Err(error))) => return broken(&error),
-                Ok(None) => return End::Gone,
-                Err(_) => {
-                    let seconds = self.limits.silence.as_secs();
-                    let message = format!("The client gave no sign of life for {seconds} seconds.");
-                    return End::Refused(Fault::overloaded(message));
-                }
-            };
-            if self.pace.take(Instant::now()).is_err() {
-                let most = self.limits.messages_per_second;
-                let message = format!("The client sends more than {most} messages a second.");
-                return End::Refused(Fault::overloaded(message));
-            }
-            let taken = match message {
-                Message::Text(text) => self.text(&text).await,
-                Message::Binary(frame) => self.binary(frame).await,
-                Message::Ping(_) | Message::Pong(_) => Ok(()),
-                Message::Close(_) => Err(End::Gone),
-            };
-            if let Err(end) = taken {
-                return end;
-            }
-        }
-    }
-
-    async fn text(&mut self, text: &Utf8Bytes) -> Result<(), End> {
-        let message = match codec::decode_text(text, CLIENT_TEXT_LIMIT) {
-            Ok(message) => message,
-            Err(error) => return self.bad_frame(error),
-        };
-        self.malformed = 0;
-        let leaves = matches!(message, ClientMessage::Leave);
-        let connection = self.connection;
-        self.pass(Input::Message {
-            connection,
-            message,
-        })
-        .await?;
-        if leaves { Err(End::Gone) } else { Ok(()) }
-    }
-
-    async fn binary(&mut self, frame: Bytes) -> Result<(), End> {
-        let (bytes, limit) = (frame.len(), self.room.frame_limit);
-        let decode = move || codec::decode_binary::<ClientHeader>(&frame, limit);
-        let decoded = match bytes > DECODED_ASIDE {
-            true => tokio::task::spawn_blocking(decode)
-                .await
-                .map_err(|_| End::Refused(Fault::internal("The update could not be read.")))?,
-            false => decode(),
-        };
-        let (ClientHeader::Report(report), adapter) = match decoded {
-            Ok(update) => update,
-            Err(error) => return self.bad_frame(error),
-        };
-        self.malformed = 0;
-        self.pass(Input::Report {
-            connection: self.connection,
-            report: Box::new(report),
-            adapter,
-            bytes,
-        })
-        .await
-    }
-
-    /// Waits while the room is busy: a connection is read no faster than its room takes.
-    async fn pass(&self, input: Input) -> Result<(), End> {
-        let sent = self.room.inbox.send(input).await;
-        sent.map_err(|_| End::GoingAway)
-    }
-
-    /// Answers a frame that is no message. A peer that sends nothing else is not listened to for
-    /// ever, and one that sends too large ones is not at all.
-    fn bad_frame(&mut self, error: CodecError) -> Result<(), End> {
-        let fault = Fault::from(error);
-        self.malformed += 1;
-        let patience = self.malformed < self.limits.malformed_in_a_row;
-        if fault.code == FaultCode::Oversized || !patience {
-            return Err(End::Refused(fault));
-        }
-        let text = codec::encode_text(&ServerMessage::Fault(fault));
-        if let Some(replies) = self.replies.upgrade() {
-            // A full queue: the room will drop this connection with its next message.
-            let _ = replies.try_send(Outgoing::Text(text.into()));
-        }
-        Ok(())
     }
 }
 

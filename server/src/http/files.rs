@@ -1,5 +1,7 @@
 //! Downloads: base models, texts, and rooms' adapters.
 
+use std::io::{Cursor, Write};
+
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -8,6 +10,9 @@ use fl_core::codec;
 use fl_core::error::Fault;
 use sha2::{Digest, Sha256};
 use tokio_util::io::ReaderStream;
+use zip::result::ZipResult;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 use super::answer::Refusal;
 use super::rooms::ask;
@@ -18,6 +23,7 @@ use crate::room_actor::Input;
 use crate::secrets::hexadecimal;
 
 const JSON: &str = "application/json";
+const ZIP: &str = "application/zip";
 const CSV: &str = "text/csv; charset=utf-8";
 /// Asked again each time, and answered “not modified” while the tag is the same.
 const CHECKED: &str = "no-cache";
@@ -105,6 +111,44 @@ pub(crate) async fn adapter(
         }
         _ => Err(Refusal::not_found("such adapter file")),
     }
+}
+
+/// `GET /api/rooms/{code}/adapter`: both files in a zip.
+pub(crate) async fn adapter_zip(
+    State(app): State<App>,
+    Path(code): Path<String>,
+) -> Result<Response, Refusal> {
+    let room = app.rooms.find(&code)?;
+    let (round, adapter, hash) = ask(&room, |answer| Input::Global { answer }).await?;
+    let config = peft::adapter_config_json(&room.settings);
+    let zipped = tokio::task::spawn_blocking(move || {
+        let weights = codec::encode_adapter(&adapter);
+        zip(&[(peft::CONFIG, config.as_bytes()), (peft::WEIGHTS, &weights)])
+    });
+    let bytes = zipped
+        .await
+        .map_err(|error| error.to_string())
+        .and_then(|zip| zip.map_err(|error| error.to_string()))
+        .map_err(|error| {
+            tracing::error!(%error, "adapter zip");
+            Fault::internal("The adapter could not be packed.")
+        })?;
+    let name = format!("lpfl-{}-round-{round}.zip", code.to_ascii_uppercase());
+    Ok(attached(
+        tagged(ZIP, &hash.to_string(), bytes.into()),
+        &name,
+    ))
+}
+
+fn zip(files: &[(&str, &[u8])]) -> ZipResult<Vec<u8>> {
+    // Trained values do not shrink.
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        zip.start_file(*name, options)?;
+        zip.write_all(bytes)?;
+    }
+    Ok(zip.finish()?.into_inner())
 }
 
 fn unmodified(headers: &HeaderMap, tag: &str) -> Option<Response> {

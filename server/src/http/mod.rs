@@ -46,7 +46,9 @@ pub(crate) struct App {
 
 /// All paths.
 pub(crate) fn router(app: App) -> Router {
-    let shrinks = DefaultPredicate::new().and(NotForContentType::const_new(BINARY));
+    let shrinks = DefaultPredicate::new()
+        .and(NotForContentType::const_new(BINARY))
+        .and(NotForContentType::const_new("application/zip"));
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -59,6 +61,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/rooms/{code}/next", post(rooms::next))
         .route("/api/rooms/{code}/finish", post(rooms::finish))
         .route("/api/rooms/{code}/clients/{client}", delete(rooms::remove))
+        .route("/api/rooms/{code}/adapter", get(files::adapter_zip))
         .route("/api/rooms/{code}/adapter/{file}", get(files::adapter))
         .route("/api/models/{name}/{file}", get(files::model))
         .route("/api/corpora/{name}/{file}", get(files::corpus))

@@ -57,7 +57,10 @@ pub(crate) async fn create(
         message: format!("The settings have more than {BODY_LIMIT} bytes."),
         mend: "Shorten the task.".into(),
     })?;
-    let settings: RoomSettings = serde_json::from_slice(&body).map_err(|error| {
+    // An object, not a list: serde would take a struct's fields by position too.
+    let object = serde_json::from_slice::<serde_json::Map<_, _>>(&body);
+    let settings = object.and_then(|object| serde_json::from_value(object.into()));
+    let settings: RoomSettings = settings.map_err(|error| {
         bad_request(
             format!("The request is not a room's settings: {error}."),
             "Compare it with the settings in /api/defaults.",
