@@ -1,5 +1,6 @@
 //! `lpfl`: federated learning of language models in browser tabs, from one binary.
 
+mod join;
 mod serve;
 
 use std::process::ExitCode;
@@ -18,11 +19,14 @@ struct Arguments {
 enum Command {
     /// Serve the page, the rooms and the models
     Serve(serve::Arguments),
+    /// Take part in a room with clients of this machine
+    Join(join::JoinArguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(arguments),
+        Command::Join(arguments) => join::run(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,217 @@
+//! `lpfl join`: native clients of a room, the same program as in a tab without the tab.
+
+mod host;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, bail};
+use client_wasm::client;
+use client_wasm::host::Input;
+use client_wasm::library::Library;
+use client_wasm::messages::{Command, Join, OwnTexts};
+use fl_core::protocol::NAME_CHARACTERS;
+use futures_channel::mpsc::{UnboundedSender, unbounded};
+use futures_util::StreamExt as _;
+use futures_util::future::select;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::{JoinSet, LocalSet};
+
+use host::NativeHost;
+use watch::{Format, Watcher};
+
+/// Take part in a room with clients of this machine, until the room has finished its rounds.
+///
+/// They learn as browser tabs do and share one copy of the model. Ctrl-C leaves the room.
+#[derive(Debug, clap::Args)]
+pub struct JoinArguments {
+    /// Address of the server, e.g. http://127.0.0.1:8080, or a join link with the room's code
+    url: String,
+    /// Code of the room, unless the link has it
+    #[arg(long, value_name = "CODE")]
+    room: Option<String>,
+    /// Number of clients
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    clients: u32,
+    /// CSV, TSV or JSONL with `text` and, where known, `label`, for a room in which clients bring
+    /// their own texts. Each client holds all of them
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Name shown to the others; several clients get a number behind it
+    #[arg(long, value_name = "NAME", default_value = "Bot")]
+    name: String,
+    /// Print every event as one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command to its end.
+pub fn run(arguments: JoinArguments) -> Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("the runtime cannot start")?;
+    runtime.block_on(join(arguments))
+}
+
+/// Runs the clients to the room's end.
+///
+/// # Errors
+/// One line when a client was refused, could not reach the server, or had to stop.
+pub async fn join(arguments: JoinArguments) -> Result<()> {
+    let (origin, room) = target(&arguments.url, arguments.room.as_deref())?;
+    let texts = arguments.data.as_deref().map(own_texts).transpose()?;
+    let joins = (1..=arguments.clients)
+        .map(|number| Join {
+            origin: origin.clone(),
+            room: room.clone(),
+            name: numbered(&arguments.name, number, arguments.clients),
+            resume: None,
+            texts: texts.clone(),
+        })
+        .collect();
+    let format = if arguments.json {
+        Format::Json
+    } else {
+        Format::Text
+    };
+    LocalSet::new().run_until(watch_all(joins, format)).await
+}
+
+/// One client of this process.
+struct Running {
+    inbox: UnboundedSender<Input>,
+    /// Dropped to end the client without leaving the room.
+    end: Option<oneshot::Sender<()>>,
+}
+
+async fn watch_all(joins: Vec<Join>, format: Format) -> Result<()> {
+    let mut watcher = Watcher::new(&joins, format);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = Arc::new(Semaphore::new(cores));
+    let library = Rc::new(Library::new());
+    let (events, mut seen) = unbounded();
+    let mut tasks = JoinSet::new();
+    let mut clients = Vec::new();
+    for (index, join) in joins.into_iter().enumerate() {
+        let host = NativeHost::new(index, events.clone(), Arc::clone(&cores));
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).context("the system gives no random numbers")?;
+        let rng = ChaCha8Rng::from_seed(seed);
+        let (inbox, commands) = unbounded();
+        let (end, ended) = oneshot::channel();
+        inbox.unbounded_send(Input::Command(Command::Join(join)))?;
+        let (library, sender) = (Rc::clone(&library), inbox.clone());
+        tasks.spawn_local(async move {
+            {
+                // Gone before the flush, and its connection's sending side with it.
+                let running = pin!(client::run(&host, &library, rng, sender, commands));
+                select(running, ended).await;
+            }
+            host.flush().await;
+        });
+        clients.push(Running {
+            inbox,
+            end: Some(end),
+        });
+    }
+    // What remains are the hosts' copies: the events end with the last client.
+    drop(events);
+    loop {
+        let (index, event) = tokio::select! {
+            event = seen.next() => match event {
+                Some(event) => event,
+                None => break,
+            },
+            signal = tokio::signal::ctrl_c() => {
+                signal.context("signals cannot be waited for")?;
+                for client in &clients {
+                    // A client that has ended needs no telling.
+                    let _ = client.inbox.unbounded_send(Input::Command(Command::Leave));
+                }
+                continue;
+            }
+        };
+        watcher.see(index, &event);
+        if watcher.is_over(index) {
+            clients[index].end = None;
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+    watcher.verdict().map_err(|reason| anyhow!(reason))
+}
+
+/// Origin and room of the arguments.
+fn target(url: &str, room: Option<&str>) -> Result<(String, String)> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        bail!("{url:?} is no address; expected one such as http://127.0.0.1:8080");
+    };
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let linked = path.strip_prefix("r/").map(|code| {
+        let end = code.find(['/', '?', '#']).unwrap_or(code.len());
+        &code[..end]
+    });
+    match room
+        .or(linked)
+        .map(str::trim)
+        .filter(|code| !code.is_empty())
+    {
+        Some(code) => Ok((format!("{scheme}://{host}"), code.to_owned())),
+        None => bail!(
+            "no room is named; add --room CODE, or give a link such as {scheme}://{host}/r/CODE"
+        ),
+    }
+}
+
+fn own_texts(path: &Path) -> Result<OwnTexts> {
+    let shown = path.display();
+    let bytes = std::fs::read(path).with_context(|| format!("{shown} cannot be read"))?;
+    let content = String::from_utf8(bytes)
+        .with_context(|| format!("{shown} is not UTF-8; save it as UTF-8"))?;
+    Ok(OwnTexts {
+        file: shown.to_string(),
+        content,
+    })
+}
+
+/// The name, with the number when there are several; short enough for the protocol.
+fn numbered(name: &str, number: u32, clients: u32) -> String {
+    let number = if clients > 1 {
+        format!(" {number}")
+    } else {
+        String::new()
+    };
+    let room = NAME_CHARACTERS - number.len();
+    let name: String = name.trim().chars().take(room).collect();
+    name + &number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_room_is_in_the_link_or_named() {
+        let both = |origin: &str, room: &str| (origin.to_owned(), room.to_owned());
+        let plain = "http://127.0.0.1:8080";
+        assert_eq!(target(plain, Some("abcd")).unwrap(), both(plain, "abcd"));
+        let link = "https://lp.example/r/ABCD?x=1";
+        let secure = "https://lp.example";
+        assert_eq!(target(link, None).unwrap(), both(secure, "ABCD"));
+        assert_eq!(target(link, Some("EFGH")).unwrap(), both(secure, "EFGH"));
+        for (url, room) in [(plain, None), ("http://a/r/", None), ("a:1", Some("x"))] {
+            assert!(target(url, room).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn names_fit_the_protocol() {
+        assert_eq!(numbered(" Ada ", 1, 1), "Ada");
+        assert_eq!(numbered("Ada", 2, 3), "Ada 2");
+        let long = numbered(&"é".repeat(60), 100, 100);
+        assert_eq!(long.chars().count(), NAME_CHARACTERS);
+        assert!(long.ends_with(" 100"));
+    }
+}
