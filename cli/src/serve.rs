@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
-use server::ServerConfig;
+use server::{Server, ServerConfig};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -50,8 +50,9 @@ async fn serve(arguments: Arguments) -> Result<()> {
         allowed_origins: arguments.allowed_origins,
         ..ServerConfig::default()
     };
+    let server = Server::open(config).await?;
     println!("{}", greeting(address, &data_dir));
-    server::serve(listener, shutdown, config).await?;
+    server.serve(listener, shutdown).await?;
     Ok(())
 }
 

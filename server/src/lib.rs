@@ -29,7 +29,7 @@ use std::sync::atomic::AtomicU64;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -42,8 +42,7 @@ use restore::restore;
 use rooms::Rooms;
 use store::{Store, StoreThread};
 
-/// Serves until `shutdown` resolves, then ends in order: no new work, a farewell on every
-/// connection, and everything stored.
+/// Opens a server and runs it: [`Server::open`] and [`Server::serve`] in one.
 ///
 /// # Errors
 /// [`ServerError`] when models, texts or stored rooms cannot be read, or the listener fails.
@@ -52,73 +51,96 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
     config: ServerConfig,
 ) -> Result<(), ServerError> {
-    let stop = CancellationToken::new();
-    let tasks = TaskTracker::new();
-    let drain = config.limits.drain;
-    let (app, store) = open(config, stop.clone(), tasks.clone()).await?;
-    let asked = stop.clone();
-    let ended = async move {
-        shutdown.await;
-        asked.cancel();
-    };
-    // Small frames must not wait for more.
-    let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
-    let server = axum::serve(listener, http::router(app)).with_graceful_shutdown(ended);
-    let served = tokio::select! {
-        served = server.into_future() => served.map_err(ServerError::Listener),
-        // Downloads that go on do not hold the end up for ever.
-        () = async { stop.cancelled().await; tokio::time::sleep(drain).await } => Ok(()),
-    };
-    stop.cancel();
-    tasks.close();
-    if timeout(drain, tasks.wait()).await.is_err() {
-        tracing::warn!("some connections did not end in time");
-    }
-    // The rooms' tasks are over, and with them every way to the store.
-    let _ = timeout(drain, tokio::task::spawn_blocking(|| store.join())).await;
-    served
+    Server::open(config).await?.serve(listener, shutdown).await
 }
 
-async fn open(
-    config: ServerConfig,
-    stop: CancellationToken,
-    tasks: TaskTracker,
-) -> Result<(App, StoreThread), ServerError> {
-    let ServerConfig {
-        data_dir,
-        models,
-        allowed_origins,
-        limits,
-    } = config;
-    let opened = tokio::task::spawn_blocking(move || {
-        let mut store = Store::open(&data_dir)?;
-        let library = Library::open(&models)?;
-        let stored = restore(&mut store, &library)?;
-        let (store, thread) = store.start()?;
-        Ok((library, stored, store, thread))
-    });
-    let (library, stored, store, thread) = match opened.await {
-        Ok(opened) => opened?,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    };
-    let library = Arc::new(library);
-    let rooms = Rooms::new(
-        Arc::clone(&library),
-        store,
-        limits.clone(),
-        stop.clone(),
-        tasks.clone(),
-    );
-    rooms.restore(stored);
-    let app = App {
-        rooms: Arc::new(rooms),
-        library,
-        places: Arc::new(Semaphore::new(limits.connections)),
-        limits,
-        allowed_origins: allowed_origins.into(),
-        next_connection: Arc::new(AtomicU64::new(1)),
-        stop,
-        tasks,
-    };
-    Ok((app, thread))
+/// A server whose models, texts and rooms are there.
+pub struct Server {
+    app: App,
+    store: StoreThread,
+}
+
+impl Server {
+    /// Reads models, texts and stored rooms, whose tasks begin.
+    ///
+    /// # Errors
+    /// [`ServerError`] for whatever cannot be read, with the mend.
+    pub async fn open(config: ServerConfig) -> Result<Self, ServerError> {
+        let ServerConfig {
+            data_dir,
+            models,
+            allowed_origins,
+            limits,
+        } = config;
+        let opened = tokio::task::spawn_blocking(move || {
+            let mut store = Store::open(&data_dir)?;
+            let library = Library::open(&models)?;
+            let stored = restore(&mut store, &library)?;
+            let (store, thread) = store.start()?;
+            Ok((library, stored, store, thread))
+        });
+        let (library, stored, store, thread) = match opened.await {
+            Ok(opened) => opened?,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        };
+        let library = Arc::new(library);
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let rooms = Rooms::new(
+            Arc::clone(&library),
+            store,
+            limits.clone(),
+            stop.clone(),
+            tasks.clone(),
+        );
+        rooms.restore(stored);
+        let app = App {
+            rooms: Arc::new(rooms),
+            library,
+            places: Arc::new(Semaphore::new(limits.connections)),
+            limits,
+            allowed_origins: allowed_origins.into(),
+            next_connection: Arc::new(AtomicU64::new(1)),
+            stop,
+            tasks,
+        };
+        Ok(Self { app, store: thread })
+    }
+
+    /// Serves until `shutdown` resolves, then ends in order: no new work, a farewell on every
+    /// connection, and everything stored.
+    ///
+    /// # Errors
+    /// [`ServerError::Listener`] when the listener fails.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ServerError> {
+        let Self { app, store } = self;
+        let (stop, tasks, drain) = (app.stop.clone(), app.tasks.clone(), app.limits.drain);
+        let asked = stop.clone();
+        let ended = async move {
+            shutdown.await;
+            asked.cancel();
+        };
+        // Small frames must not wait for more.
+        let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
+        let server = axum::serve(listener, http::router(app)).with_graceful_shutdown(ended);
+        let served = tokio::select! {
+            served = server.into_future() => served.map_err(ServerError::Listener),
+            // Downloads that go on do not hold the end up for ever.
+            () = async { stop.cancelled().await; sleep(drain).await } => Ok(()),
+        };
+        stop.cancel();
+        tasks.close();
+        if timeout(drain, tasks.wait()).await.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+        // The rooms' tasks are over, and with them every way to the store.
+        let stored = tokio::task::spawn_blocking(|| store.join());
+        if timeout(drain, stored).await.is_err() {
+            tracing::error!("the store did not end in time");
+        }
+        served
+    }
 }

@@ -1,4 +1,10 @@
 //! The server over real sockets: HTTP, whole rounds, hostile peers, restarts.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
 
 mod hostile;
 mod http;
