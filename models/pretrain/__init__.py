@@ -1,0 +1,1 @@
+"""Makes the default masked language model from public text, on a CPU."""

@@ -1,0 +1,144 @@
+"""Step `data`: reads the texts, trains the tokenizer, writes token ids that training can map.
+
+Written to the working directory:
+- `tokenizer.json`
+- `corpus/tokens.npy`      uint16, all documents one after another
+- `corpus/documents.npy`   int64, where each document begins, and the end of the last
+- `corpus/sentences-SOURCE.npy`  int64, where the sentences of one source begin
+"""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from .words import LABEL_WORDS, OPINIONS, TOPICS
+
+SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+PAD, UNK, CLS, SEP, MASK = range(len(SPECIAL_TOKENS))
+VOCABULARY_SIZE = 8192
+
+# Of each source: its files below the data directory, and which of its texts, one in so many, the
+# tokenizer is trained on. Labels are never read here.
+SOURCES = {
+    "imdb": (["imdb/train.csv", "text-imdb-unsup.txt"], 2),
+    "yelp": (["yelp5/train.csv"], 1),
+    "wikipedia": (["text-wikipedia-a.txt"], 4),
+    "news": (["agnews/train.csv"], 1),
+}
+
+
+def read_texts(path):
+    """The texts of a CSV file with a `text` column, or of a file with one text a line."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = (row["text"] for row in csv.DictReader(file)) if path.suffix == ".csv" else file
+        for text in rows:
+            text = re.sub(r"<br\s*/?>|\\|\s+", " ", text).replace("#39;", "'").strip()
+            if text:
+                yield text
+
+
+def source_texts(data, source):
+    for name in SOURCES[source][0]:
+        yield from read_texts(data / name)
+
+
+def train_tokenizer(data):
+    """A lower-case WordPiece in which every word of our lists is one token."""
+    texts = (
+        text
+        for source, (_, stride) in SOURCES.items()
+        for number, text in enumerate(source_texts(data, source))
+        if number % stride == 0
+    )
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=VOCABULARY_SIZE,
+        special_tokens=SPECIAL_TOKENS,
+        limit_alphabet=120,
+        min_frequency=5,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+
+    vocabulary = with_words(tokenizer.get_vocab(), [*LABEL_WORDS, *OPINIONS, *TOPICS])
+    tokenizer.model = models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100)
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", SEP), ("[CLS]", CLS))
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
+def with_words(vocabulary, words):
+    """The vocabulary with `words` in place of its rarest entries, where it lacks them."""
+    by_id = sorted(vocabulary, key=vocabulary.get)
+    kept = set(words)
+    missing = [word for word in dict.fromkeys(words) if word not in vocabulary]
+    # Trainers append pieces in the order in which they merged them: the last are the rarest, and
+    # nothing was built from them.
+    for index in range(len(by_id) - 1, 0, -1):
+        if not missing:
+            break
+        if by_id[index] not in kept:
+            by_id[index] = missing.pop()
+    return {piece: index for index, piece in enumerate(by_id)}
+
+
+def sentence_starts(tokens, documents, vocabulary):
+    """Positions at which a document begins, or that follow the end of a sentence."""
+    ends = np.isin(tokens, [vocabulary[mark] for mark in ".!?"])
+    tail = ends | np.isin(tokens, [vocabulary[mark] for mark in "\"')"])
+    starts = np.zeros(len(tokens), bool)
+    starts[1:] = ends[:-1] & ~tail[1:]
+    starts[documents[:-1]] = True
+    return np.flatnonzero(starts)
+
+
+def write_corpus(data, work, tokenizer):
+    vocabulary = tokenizer.get_vocab()
+    folder = work / "corpus"
+    folder.mkdir(parents=True, exist_ok=True)
+    pieces, lengths, source_ends = [], [], {}
+    for source in SOURCES:
+        batch = []
+        for text in source_texts(data, source):
+            batch.append(text)
+            if len(batch) == 2000:
+                append_ids(tokenizer, batch, pieces, lengths)
+                batch = []
+        append_ids(tokenizer, batch, pieces, lengths)
+        source_ends[source] = sum(len(piece) for piece in pieces)
+
+    tokens = np.concatenate(pieces)
+    documents = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    starts = sentence_starts(tokens, documents, vocabulary)
+    np.save(folder / "tokens.npy", tokens)
+    np.save(folder / "documents.npy", documents)
+    begin, report = 0, {}
+    for source, end in source_ends.items():
+        own = starts[(starts >= begin) & (starts < end)]
+        np.save(folder / f"sentences-{source}.npy", own)
+        report[source] = {"tokens": int(end - begin), "sentences": len(own)}
+        begin = end
+    report["unknown"] = round(float((tokens == UNK).mean()), 5)
+    print(json.dumps(report))
+
+
+def append_ids(tokenizer, texts, pieces, lengths):
+    for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False):
+        ids = np.array(encoding.ids, np.uint16)
+        pieces.append(ids)
+        lengths.append(len(ids))
+
+
+def prepare(data: Path, work: Path):
+    tokenizer = train_tokenizer(data)
+    tokenizer.save(str(work / "tokenizer.json"))
+    words = [*LABEL_WORDS, *OPINIONS, *TOPICS]
+    split = [word for word in words if len(tokenizer.encode(word).ids) != 3]
+    assert not split, f"more than one token: {split}"
+    write_corpus(data, work, tokenizer)
