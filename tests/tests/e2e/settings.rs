@@ -25,10 +25,11 @@ pub fn quick(title: &str, clients: u32, rounds: u32) -> RoomSettings {
     settings
 }
 
-/// The same with rounds long enough for something to happen in the middle of one.
-pub fn slow(title: &str, clients: u32, rounds: u32) -> RoomSettings {
+/// The same with this many passes over the texts, so that a round lasts long enough for something
+/// to happen in the middle of it.
+pub fn slow(title: &str, clients: u32, rounds: u32, passes: u32) -> RoomSettings {
     let mut settings = quick(title, clients, rounds);
-    settings.training.epochs = 50;
+    settings.training.epochs = passes;
     settings.training.batch_size = 4;
     settings
 }

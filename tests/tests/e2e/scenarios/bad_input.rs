@@ -111,8 +111,11 @@ async fn texts_without_their_column(scene: &Scene, tab: &Tab) {
     let input = tab.element("texts-input").await;
     input.send_keys(bad.display().to_string()).await.unwrap();
     tab.click("join-button").await;
-    let fault = tab.told("bad_settings").await;
-    assert!(fault.words.contains("text"), "{fault:?}");
+    tab.told("bad_settings").await;
+    let page = tab.look().await;
+    for words in ["bad.csv", "text"] {
+        assert!(page.headline.contains(words), "{page:?}");
+    }
 
     // The same file with its columns named is taken.
     let good = scene.folder.join("good.csv");

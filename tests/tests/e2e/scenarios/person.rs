@@ -28,7 +28,7 @@ async fn keyboard_alone_joins_a_room() {
 }
 
 async fn pause(scene: &Scene) {
-    let room = scene.server.create(&settings::slow("Pause", 2, 1));
+    let room = scene.server.create(&settings::slow("Pause", 2, 1, 50));
     let link = scene.link(&room.code);
     let pauses = scene.tab(Kind::Chromium, "pauses").await;
     let works = scene.tab(Kind::Chromium, "works").await;
@@ -67,7 +67,7 @@ async fn own_progress(tab: &Tab) -> f64 {
 
 async fn responsive(scene: &Scene) {
     const SENTENCE: &str = "Typed while the model trains in its worker.";
-    let room = scene.server.create(&settings::slow("Typing", 1, 1));
+    let room = scene.server.create(&settings::slow("Typing", 1, 1, 50));
     let tab = scene.tab(Kind::Chromium, "types").await;
     tab.join(&scene.link(&room.code), "Types").await;
     tab.script::<Value>(WATCH, vec![]).await;

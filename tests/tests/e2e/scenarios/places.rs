@@ -20,7 +20,7 @@ async fn closed_tab_does_not_hold_the_round() {
 }
 
 async fn reload(scene: &Scene) {
-    let mut settings = settings::slow("Reload", 2, 1);
+    let mut settings = settings::slow("Reload", 2, 1, 50);
     // A reload on a busy machine loads the page and the model anew within this time.
     settings.round.grace_seconds = 200;
     let room = scene.server.create(&settings);
@@ -52,7 +52,7 @@ async fn reload(scene: &Scene) {
 }
 
 async fn close(scene: &Scene) {
-    let mut settings = settings::slow("Close", 2, 1);
+    let mut settings = settings::slow("Close", 2, 1, 50);
     settings.round.grace_seconds = 2;
     let room = scene.server.create(&settings);
     let link = scene.link(&room.code);

@@ -6,7 +6,7 @@ use crate::scene::{Scene, play};
 use crate::settings;
 use crate::wait::until;
 
-const ROUNDS: u32 = 4;
+const ROUNDS: u32 = 3;
 
 #[tokio::test]
 #[ignore = "needs browsers and the built binary; `cargo xtask test` runs it"]
@@ -16,7 +16,7 @@ async fn server_killed_between_rounds_goes_on() {
 
 async fn killed(scene: &Scene) {
     let server = &scene.server;
-    let room = server.create(&settings::slow("Restart", 3, ROUNDS));
+    let room = server.create(&settings::slow("Restart", 3, ROUNDS, 10));
     let link = scene.link(&room.code);
     let first = scene.tab(Kind::Chromium, "chromium").await;
     let second = scene.tab(Kind::Firefox, "firefox").await;
