@@ -220,16 +220,17 @@ fn client_tests(workspace: &Workspace) -> Result<Command> {
 
 /// The ignored tests of the package `tests`; they find everything they need in the environment.
 ///
-/// In release, because native clients train in them; one at a time, so that each has the machine.
+/// One at a time, so that each has the machine, and with what they print, such as the figures of
+/// the rounds. What trains in them is the built binary, so they need no release build themselves.
 fn end_to_end_tests(workspace: &Workspace, browsers: &Browsers) -> Result<Command> {
     let mut command = workspace.cargo(&[
         "test",
-        "--release",
         "--package=tests",
         "--no-fail-fast",
         "--",
         "--ignored",
         "--test-threads=1",
+        "--nocapture",
     ]);
     command
         .env("PATH", tools::path_with_tools()?)
