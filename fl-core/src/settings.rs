@@ -150,7 +150,7 @@ impl Default for TrainingSettings {
     fn default() -> Self {
         Self {
             learning_rate: 1e-3,
-            epochs: 2,
+            epochs: 4,
             batch_size: 8,
             weight_decay: 0.01,
             beta1: 0.9,
