@@ -102,6 +102,8 @@ impl Member {
 
     /// A round selected it.
     pub(crate) fn begin(&mut self) {
+        // Every round begins with soft labels, be they none.
+        self.stage = Stage::Labelling;
         self.share_done = 0.0;
     }
 
