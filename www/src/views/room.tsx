@@ -95,17 +95,20 @@ export function RoomPage({ code }: { code: string }) {
 
 function TabControls() {
   const paused = session.paused.value;
+  const finished = session.room.value.view?.phase.type === 'finished';
   return (
     <div class="tab-controls" role="group" aria-label="Your tab">
-      <button
-        type="button"
-        data-testid="pause"
-        aria-pressed={paused}
-        class={paused ? 'primary' : ''}
-        onClick={paused ? session.resume : session.pause}
-      >
-        {paused ? 'Resume my tab' : 'Pause my tab'}
-      </button>
+      {!finished && (
+        <button
+          type="button"
+          data-testid="pause"
+          aria-pressed={paused}
+          class={paused ? 'primary' : ''}
+          onClick={paused ? session.resume : session.pause}
+        >
+          {paused ? 'Resume my tab' : 'Pause my tab'}
+        </button>
+      )}
       <button type="button" data-testid="leave" onClick={session.leave}>
         Leave
       </button>
