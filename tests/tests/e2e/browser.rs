@@ -144,12 +144,10 @@ impl Tab {
     /// Writes over what stands in the field of this CSS selector, key by key.
     pub async fn write(&self, selector: &str, text: &str) {
         let element = self.element_at(selector).await;
-        self.script::<Value>(
-            "arguments[0].focus(); arguments[0].select()",
-            vec![element.to_json().unwrap()],
-        )
-        .await;
+        element.send_keys(Key::Control + "a").await.unwrap();
         element.send_keys(text).await.unwrap();
+        let written = element.prop("value").await.unwrap();
+        assert_eq!(written.as_deref(), Some(text), "{selector}");
     }
 
     /// Presses a key, whatever has the focus.
