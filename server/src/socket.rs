@@ -119,6 +119,8 @@ where
     let Outgoings { mut queue, cut } = outgoings;
     let mut reader = Reader::new(connection, &room, limits, replies);
     let end = tokio::select! {
+        // In this order, so that the reason to go is heard before the queue's end.
+        biased;
         // Dropped without a word when the room ends the connection through the queue.
         Ok(fault) = cut => End::Refused(fault),
         end = write(sink, &mut queue, limits) => end,
