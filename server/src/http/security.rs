@@ -6,7 +6,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; \
-style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self' ws: wss:; \
+style-src 'self'; img-src 'self' data: blob:; connect-src 'self' ws: wss:; \
 worker-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Adds the headers to every answer.
