@@ -126,11 +126,11 @@ pub struct Welcome {
     /// The newest rounds, oldest first; at most [`HISTORY_SENT`], each a
     /// [`RoundRecord::summary`].
     pub history: Vec<RoundRecord>,
-    /// The evaluations so far, oldest first.
+    /// The first evaluation and the newest, oldest first; at most [`HISTORY_SENT`].
     pub evaluations: Vec<Evaluated>,
 }
 
-/// Most round records in a [`Welcome`].
+/// Most round records, and most evaluations, in a [`Welcome`].
 pub const HISTORY_SENT: usize = 100;
 /// Most clients named in each list of a round's record in a [`Welcome`].
 pub const WELCOME_NAMED: usize = 10;

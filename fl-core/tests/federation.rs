@@ -1,6 +1,12 @@
 //! Whole federations on a virtual clock: whatever the links do, every live client ends on the
 //! same adapter, and no update is counted twice.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where it fails"
+)]
+
 mod simulation;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,11 @@
 //! Every message survives its way through JSON, and carries the type that it says.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where it fails"
+)]
+
 use fl_core::adapter::AdapterHash;
 use fl_core::codec::{CLIENT_TEXT_LIMIT, SERVER_TEXT_LIMIT, decode_text, encode_text};
 use fl_core::error::{Blame, Fault, FaultCode};

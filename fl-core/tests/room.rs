@@ -1,5 +1,11 @@
 //! Each wish that a room cannot meet gets its typed answer, and nobody else feels it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where it fails"
+)]
+
 use std::sync::Arc;
 
 use fl_core::adapter::{Adapter, AdapterHash, Matrix};

@@ -6,7 +6,7 @@ use super::{ConnectionId, Effect, Millis, Room};
 use crate::error::Fault;
 use crate::member::{Member, MemberRecord, TokenHash};
 use crate::protocol::{
-    ClientId, ClientMessage, HISTORY_SENT, NAME_CHARACTERS, PROTOCOL_VERSION, Progress,
+    ClientId, ClientMessage, Evaluated, HISTORY_SENT, NAME_CHARACTERS, PROTOCOL_VERSION, Progress,
     ServerMessage, WELCOME_NAMED, Welcome,
 };
 use crate::round::Standing;
@@ -129,7 +129,7 @@ impl Room {
                 .skip(skipped)
                 .map(|record| record.summary(WELCOME_NAMED))
                 .collect(),
-            evaluations: self.evaluations.clone(),
+            evaluations: first_and_newest(&self.evaluations, HISTORY_SENT),
         };
         self.effects.push(Effect::Send(
             connection,
@@ -247,4 +247,45 @@ fn checked_name(name: &str) -> Result<String, Fault> {
     Err(Fault::malformed(format!(
         "The name has {count} characters, expected 1 to {NAME_CHARACTERS}."
     )))
+}
+
+/// At most `most` evaluations: where the room began, and the newest.
+fn first_and_newest(evaluations: &[Evaluated], most: usize) -> Vec<Evaluated> {
+    let skipped = evaluations
+        .len()
+        .saturating_sub(most.saturating_sub(1))
+        .max(1);
+    let first = evaluations.first();
+    first
+        .into_iter()
+        .chain(evaluations.iter().skip(skipped))
+        .cloned()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapter::AdapterHash;
+
+    #[test]
+    fn long_history_keeps_its_beginning_and_end() {
+        let evaluated = |round| Evaluated {
+            round,
+            hash: AdapterHash([0; 32]),
+            count: 1,
+            accuracy: 0.5,
+            macro_f1: 0.5,
+            loss: 0.7,
+        };
+        let all: Vec<Evaluated> = (0..9).map(evaluated).collect();
+        let rounds = |count: usize| {
+            let kept = first_and_newest(&all[..count], 4);
+            kept.iter().map(|kept| kept.round).collect::<Vec<_>>()
+        };
+        assert!(rounds(0).is_empty());
+        assert_eq!(rounds(1), [0]);
+        assert_eq!(rounds(4), [0, 1, 2, 3]);
+        assert_eq!(rounds(9), [0, 6, 7, 8]);
+    }
 }

@@ -1,20 +1,18 @@
 //! A federation in one thread: real machines and frames, a virtual clock, links that fail.
 
+mod network;
+mod server;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use fl_core::adapter::{Adapter, AdapterHash, Matrix};
-use fl_core::codec::{
-    CLIENT_TEXT_LIMIT, FRAME_LIMIT, decode_binary, decode_text, encode_binary, encode_text,
-};
+use fl_core::codec::encode_text;
 use fl_core::error::Fault;
 use fl_core::member::MemberRecord;
-use fl_core::protocol::{
-    ClientHeader, ClientId, ClientMessage, ModelInfo, RoundRecord, ServerHeader, ServerMessage,
-    WorkOrder,
-};
-use fl_core::room::{Activity, ConnectionId, Effect, Hello, Millis, Room, RoomState};
+use fl_core::protocol::{ClientId, ModelInfo, RoundRecord, ServerMessage, WorkOrder};
+use fl_core::room::{Activity, ConnectionId, Millis, Room};
 use fl_core::session::{Action, Global, Notice, Session, SessionConfig, WorkResult};
 use fl_core::settings::RoomSettings;
 use rand::{RngExt, SeedableRng};
@@ -385,156 +383,5 @@ impl Simulation {
         if let Some(link) = self.clients[client].link {
             self.transmit(link, frame, Event::ToServer);
         }
-    }
-
-    /// Sends in order, or breaks the link and loses what is under way.
-    fn transmit(
-        &mut self,
-        link: ConnectionId,
-        frame: Frame,
-        event: fn(ConnectionId, Frame) -> Event,
-    ) {
-        if !self.links.contains_key(&link) {
-            return;
-        }
-        if self.finished_at.is_none() && self.rng.random_bool(self.world.loss) {
-            self.cut(link);
-            return;
-        }
-        let after = self.order(link);
-        self.schedule(after, event(link, frame));
-    }
-
-    /// Delay of the next frame on a link: random, but never before an earlier frame.
-    fn order(&mut self, link: ConnectionId) -> Millis {
-        let arrives = self.now + self.rng.random_range(5..150);
-        let Some((_, last)) = self.links.get_mut(&link) else {
-            return 1;
-        };
-        *last = (*last).max(arrives);
-        *last - self.now
-    }
-
-    fn cut(&mut self, link: ConnectionId) {
-        self.links.remove(&link);
-        let (server, client) = (
-            self.rng.random_range(1..9_000),
-            self.rng.random_range(1..9_000),
-        );
-        self.schedule(server, Event::ServerSeesEnd(link));
-        self.schedule(client, Event::ClientSeesEnd(link));
-    }
-
-    fn server_reads(&mut self, link: ConnectionId, frame: Frame) {
-        match frame {
-            Frame::Text(text) => match decode_text(&text, CLIENT_TEXT_LIMIT).unwrap() {
-                ClientMessage::Hello {
-                    protocol,
-                    name,
-                    resume,
-                    ..
-                } => {
-                    let token = format!("token {}", self.rng.random::<u64>());
-                    self.room.hello(
-                        link,
-                        Hello {
-                            protocol,
-                            name,
-                            resume,
-                        },
-                        token,
-                        self.now,
-                    );
-                }
-                message => self.room.message(link, message, self.now),
-            },
-            Frame::Binary(bytes) => {
-                let (ClientHeader::Report(report), adapter) =
-                    decode_binary(&bytes, FRAME_LIMIT).unwrap();
-                self.room
-                    .report(link, &report, &adapter, bytes.len(), self.now);
-            }
-        }
-        self.settle_server();
-    }
-
-    fn settle_server(&mut self) {
-        for effect in self.room.take_effects() {
-            self.server_acts(effect);
-        }
-        if let Some(at) = self.room.next_tick().map(|at| at.max(self.now + 1))
-            && at != self.room_tick
-        {
-            self.room_tick = at;
-            self.schedule(at - self.now, Event::RoomTick);
-        }
-        let finished = self.room.global().0 >= self.world.settings.round.rounds;
-        if finished && self.finished_at.is_none() {
-            self.finished_at = Some(self.now);
-        }
-    }
-
-    fn server_acts(&mut self, effect: Effect) {
-        match effect {
-            Effect::Send(link, message) => {
-                self.transmit(link, Frame::Text(encode_text(&message)), Event::ToClient);
-            }
-            Effect::SendGlobal(link) => {
-                let frame = self.global_frame();
-                self.transmit(link, frame, Event::ToClient);
-            }
-            Effect::Broadcast(message) => self.broadcast(&Frame::Text(encode_text(&message))),
-            Effect::BroadcastGlobal => {
-                let frame = self.global_frame();
-                self.broadcast(&frame);
-            }
-            Effect::Close(link, fault) => {
-                let refused = Frame::Text(encode_text(&ServerMessage::Refused(fault)));
-                self.transmit(link, refused, Event::ToClient);
-                self.room.disconnected(link, self.now);
-                let after = self.order(link);
-                self.schedule(after, Event::ClientSeesEnd(link));
-            }
-            Effect::Store(record, adapter) => {
-                self.pending = Some((record, adapter));
-                self.schedule(5, Event::Stored);
-            }
-            Effect::StoreAbandoned(record) => self.disk.history.push(record),
-            Effect::StoreMember(record) => drop(self.disk.members.insert(record.id, record)),
-            Effect::ForgetMember(id) => drop(self.disk.members.remove(&id)),
-            Effect::StoreActivity(activity) => self.disk.activity = Some(activity),
-        }
-    }
-
-    fn global_frame(&self) -> Frame {
-        let (round, adapter, hash) = self.room.global();
-        Frame::Binary(encode_binary(&ServerHeader::Global { round, hash }, adapter).into())
-    }
-
-    fn broadcast(&mut self, frame: &Frame) {
-        for link in self.links.keys().copied().collect::<Vec<_>>() {
-            self.transmit(link, frame.clone(), Event::ToClient);
-        }
-    }
-
-    fn restart(&mut self) {
-        for link in self.links.keys().copied().collect::<Vec<_>>() {
-            self.links.remove(&link);
-            let after = self.rng.random_range(1..500);
-            self.schedule(after, Event::ClientSeesEnd(link));
-        }
-        self.pending = None;
-        let (completed, global) = self.disk.global.clone().unwrap_or((0, Arc::new(initial())));
-        self.room = Room::restore(RoomState {
-            code: "ROOM42".into(),
-            settings: self.world.settings.clone(),
-            model: ModelInfo::default(),
-            global,
-            completed,
-            activity: self.disk.activity.unwrap_or(Activity::Running),
-            members: self.disk.members.values().cloned().collect(),
-            history: self.disk.history.clone(),
-            evaluations: Vec::new(),
-        });
     }
 }

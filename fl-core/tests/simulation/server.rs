@@ -1,0 +1,127 @@
+//! The server's shell: feeds the room, carries out its effects, keeps what is stored.
+
+use std::sync::Arc;
+
+use fl_core::codec::{
+    CLIENT_TEXT_LIMIT, FRAME_LIMIT, decode_binary, decode_text, encode_binary, encode_text,
+};
+use fl_core::protocol::{ClientHeader, ClientMessage, ModelInfo, ServerHeader, ServerMessage};
+use fl_core::room::{Activity, ConnectionId, Effect, Hello, Room, RoomState};
+use rand::RngExt;
+
+use super::{Event, Frame, Simulation, initial};
+
+impl Simulation {
+    pub(super) fn server_reads(&mut self, link: ConnectionId, frame: Frame) {
+        match frame {
+            Frame::Text(text) => match decode_text(&text, CLIENT_TEXT_LIMIT).unwrap() {
+                ClientMessage::Hello {
+                    protocol,
+                    name,
+                    resume,
+                    ..
+                } => {
+                    let token = format!("token {}", self.rng.random::<u64>());
+                    self.room.hello(
+                        link,
+                        Hello {
+                            protocol,
+                            name,
+                            resume,
+                        },
+                        token,
+                        self.now,
+                    );
+                }
+                message => self.room.message(link, message, self.now),
+            },
+            Frame::Binary(bytes) => {
+                let (ClientHeader::Report(report), adapter) =
+                    decode_binary(&bytes, FRAME_LIMIT).unwrap();
+                self.room
+                    .report(link, &report, &adapter, bytes.len(), self.now);
+            }
+        }
+        self.settle_server();
+    }
+
+    pub(super) fn settle_server(&mut self) {
+        for effect in self.room.take_effects() {
+            self.server_acts(effect);
+        }
+        if let Some(at) = self.room.next_tick().map(|at| at.max(self.now + 1))
+            && at != self.room_tick
+        {
+            self.room_tick = at;
+            self.schedule(at - self.now, Event::RoomTick);
+        }
+        let finished = self.room.global().0 >= self.world.settings.round.rounds;
+        if finished && self.finished_at.is_none() {
+            self.finished_at = Some(self.now);
+        }
+    }
+
+    fn server_acts(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send(link, message) => {
+                self.transmit(link, Frame::Text(encode_text(&message)), Event::ToClient);
+            }
+            Effect::SendGlobal(link) => {
+                let frame = self.global_frame();
+                self.transmit(link, frame, Event::ToClient);
+            }
+            Effect::Broadcast(message) => self.broadcast(&Frame::Text(encode_text(&message))),
+            Effect::BroadcastGlobal => {
+                let frame = self.global_frame();
+                self.broadcast(&frame);
+            }
+            Effect::Close(link, fault) => {
+                let refused = Frame::Text(encode_text(&ServerMessage::Refused(fault)));
+                self.transmit(link, refused, Event::ToClient);
+                self.room.disconnected(link, self.now);
+                let after = self.order(link);
+                self.schedule(after, Event::ClientSeesEnd(link));
+            }
+            Effect::Store(record, adapter) => {
+                self.pending = Some((record, adapter));
+                self.schedule(5, Event::Stored);
+            }
+            Effect::StoreAbandoned(record) => self.disk.history.push(record),
+            Effect::StoreMember(record) => drop(self.disk.members.insert(record.id, record)),
+            Effect::ForgetMember(id) => drop(self.disk.members.remove(&id)),
+            Effect::StoreActivity(activity) => self.disk.activity = Some(activity),
+        }
+    }
+
+    fn global_frame(&self) -> Frame {
+        let (round, adapter, hash) = self.room.global();
+        Frame::Binary(encode_binary(&ServerHeader::Global { round, hash }, adapter).into())
+    }
+
+    fn broadcast(&mut self, frame: &Frame) {
+        for link in self.links.keys().copied().collect::<Vec<_>>() {
+            self.transmit(link, frame.clone(), Event::ToClient);
+        }
+    }
+
+    pub(super) fn restart(&mut self) {
+        for link in self.links.keys().copied().collect::<Vec<_>>() {
+            self.links.remove(&link);
+            let after = self.rng.random_range(1..500);
+            self.schedule(after, Event::ClientSeesEnd(link));
+        }
+        self.pending = None;
+        let (completed, global) = self.disk.global.clone().unwrap_or((0, Arc::new(initial())));
+        self.room = Room::restore(RoomState {
+            code: "ROOM42".into(),
+            settings: self.world.settings.clone(),
+            model: ModelInfo::default(),
+            global,
+            completed,
+            activity: self.disk.activity.unwrap_or(Activity::Running),
+            members: self.disk.members.values().cloned().collect(),
+            history: self.disk.history.clone(),
+            evaluations: Vec::new(),
+        });
+    }
+}
