@@ -119,6 +119,7 @@ async fn watch_all(joins: Vec<Join>, format: Format) -> Result<()> {
     }
     // What remains are the hosts' copies: the events end with the last client.
     drop(events);
+    let mut leaving = false;
     loop {
         let (index, event) = tokio::select! {
             event = seen.next() => match event {
@@ -127,6 +128,9 @@ async fn watch_all(joins: Vec<Join>, format: Format) -> Result<()> {
             },
             signal = tokio::signal::ctrl_c() => {
                 signal.context("signals cannot be waited for")?;
+                if std::mem::replace(&mut leaving, true) {
+                    bail!("ended before every client had left the room");
+                }
                 for client in &clients {
                     // A client that has ended needs no telling.
                     let _ = client.inbox.unbounded_send(Input::Command(Command::Leave));

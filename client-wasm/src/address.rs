@@ -51,7 +51,7 @@ fn segment(name: &str) -> String {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => coded.push(byte.into()),
             // A dot is plain, but "." and ".." would name other folders.
-            b'.' if name.trim_matches('.') != "" => coded.push('.'),
+            b'.' if !name.trim_matches('.').is_empty() => coded.push('.'),
             _ => coded.push_str(&format!("%{byte:02X}")),
         }
     }

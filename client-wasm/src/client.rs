@@ -118,7 +118,7 @@ impl<H: Host> Shell<'_, H> {
             Some(loading) => match select(select(input, time), loading).await {
                 Either::Left((Either::Left((input, _)), _)) => First::Input(input),
                 Either::Left((Either::Right(_), _)) => First::Tick,
-                Either::Right((loaded, _)) => First::Loaded(loaded),
+                Either::Right((loaded, _)) => First::Loaded(Box::new(loaded)),
             },
         };
         match first {
@@ -127,7 +127,7 @@ impl<H: Host> Shell<'_, H> {
             First::Tick => driver.tick(host.now()),
             First::Loaded(loaded) => {
                 self.loading = None;
-                match loaded {
+                match *loaded {
                     Ok(client) => driver.loaded(client),
                     Err(fault) => driver.load_failed(fault),
                 }
@@ -182,5 +182,5 @@ impl<H: Host> Shell<'_, H> {
 enum First {
     Input(Option<Input>),
     Tick,
-    Loaded(Result<LocalClient, Fault>),
+    Loaded(Box<Result<LocalClient, Fault>>),
 }
