@@ -92,14 +92,18 @@ thread_local! {
 
 /// After a panic nothing runs any more, so the page must hear of it at once.
 fn tell_panics(page: Page) {
-    PANICS_TO.set(Some(page));
-    std::panic::set_hook(Box::new(|info| {
+    if PANICS_TO.replace(Some(page)).is_some() {
+        return;
+    }
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
         let fault = faults::broken(&info.to_string());
         PANICS_TO.with(|page| {
             if let Ok(Some(page)) = page.try_borrow().as_deref() {
                 page.emit(&Event::Fault(fault));
             }
         });
+        before(info);
     }));
 }
 

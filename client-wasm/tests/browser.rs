@@ -1,4 +1,9 @@
 //! In a real browser's worker: the learner's numbers, the cache, and whole rounds of the client.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where it fails"
+)]
 #![cfg(target_arch = "wasm32")]
 
 mod numbers;
@@ -83,8 +88,8 @@ fn welcome(files: &Files, settings: RoomSettings) -> Welcome {
     }
 }
 
-fn serve(files: &Files) -> Network {
-    let network = Network::new();
+async fn serve(files: &Files) -> Network {
+    let network = Network::new().await;
     let name = |file: &str| origin().model_file("tiny", file);
     network.has(&name("config.json"), &files.config);
     network.has(&name("tokenizer.json"), &files.tokenizer);
@@ -113,7 +118,7 @@ fn storage(events: &[Event]) -> Option<&Storage> {
 #[wasm_bindgen_test]
 async fn model_files_are_kept_for_the_next_visit() {
     let files = Files::new(Shape::TINY, 11);
-    let network = serve(&files);
+    let network = serve(&files).await;
     let (events, fetched) = load(&files, &network).await;
     assert_eq!(storage(&events), Some(&Storage::Cache));
     assert_eq!(fetched.len(), 4, "{fetched:?}");
@@ -137,7 +142,7 @@ async fn model_files_are_kept_for_the_next_visit() {
 #[wasm_bindgen_test]
 async fn a_damaged_file_in_the_cache_is_fetched_anew() {
     let files = Files::new(Shape::TINY, 12);
-    let network = serve(&files);
+    let network = serve(&files).await;
     load(&files, &network).await;
     let tab = Tab::with(Page::new().function());
     let listed = &model_info(&files).files[2];
@@ -163,7 +168,7 @@ async fn an_older_version_makes_room_for_a_newer_one() {
 #[wasm_bindgen_test]
 async fn a_refused_quota_means_memory_only() {
     let files = Files::new(Shape::TINY, 13);
-    let network = serve(&files);
+    let network = serve(&files).await;
     let quota = page::refuse_quota();
     let (events, _) = load(&files, &network).await;
     drop(quota);
@@ -176,7 +181,7 @@ async fn a_refused_quota_means_memory_only() {
 #[wasm_bindgen_test]
 async fn a_page_without_a_cache_means_memory_only() {
     let files = Files::new(Shape::TINY, 14);
-    let network = serve(&files);
+    let network = serve(&files).await;
     let hidden = page::hide_caches();
     let (events, _) = load(&files, &network).await;
     drop(hidden);
@@ -186,7 +191,7 @@ async fn a_page_without_a_cache_means_memory_only() {
 #[wasm_bindgen_test]
 async fn a_file_that_the_server_lacks_is_a_clear_fault() {
     let files = Files::new(Shape::TINY, 15);
-    let network = Network::new();
+    let network = Network::new().await;
     network.has(&origin().corpus("toy"), corpus().as_bytes());
     let page = Page::new();
     let tab = Tab::with(page.function());
@@ -203,7 +208,7 @@ async fn a_file_that_the_server_lacks_is_a_clear_fault() {
 #[wasm_bindgen_test]
 async fn a_broken_connection_is_tried_again() {
     let files = Files::new(Shape::TINY, 16);
-    let network = serve(&files);
+    let network = serve(&files).await;
     network.fails_next();
     let (events, fetched) = load(&files, &network).await;
     assert_eq!(fetched.len(), 5, "{fetched:?}");
@@ -242,7 +247,7 @@ async fn own_texts_are_needed_where_clients_bring_them() {
         ..settings()
     };
     let tab = Tab::with(Page::new().function());
-    let network = serve(&files);
+    let network = serve(&files).await;
     let welcome = welcome(&files, own);
     let library = Library::new();
     let fault = library
@@ -275,7 +280,7 @@ async fn two_clients_learn_together() {
     let mut settings = settings();
     settings.round.rounds = 3;
     let files = Files::new(Shape::TINY, 18);
-    let _network = serve(&files);
+    let _network = serve(&files).await;
     let rooms = Rooms::open(settings, &files);
     let pages = [Page::new(), Page::new()];
     let clients = pages.each_ref().map(|page| Client::new(page.function()));
@@ -329,7 +334,7 @@ async fn pause_gets_through_while_the_client_works() {
     settings.round.minimum = 1;
     settings.round.quorum = fl_core::settings::Quorum::Count(1);
     let files = Files::new(Shape::TINY, 19);
-    let _network = serve(&files);
+    let _network = serve(&files).await;
     let _rooms = Rooms::open(settings, &files);
     let page = Page::new();
     let client = Client::new(page.function());

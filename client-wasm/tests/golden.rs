@@ -2,6 +2,11 @@
 //!
 //! After a change that is meant to change them:
 //! `LPFL_WRITE_GOLDEN=1 cargo test -p client-wasm --test golden`
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where it fails"
+)]
 #![cfg(not(target_arch = "wasm32"))]
 
 mod numbers;

@@ -1,4 +1,10 @@
 //! Whole rounds of the driver, as tabs and native clients run it, with a room in memory.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where it fails"
+)]
 #![cfg(not(target_arch = "wasm32"))]
 
 #[allow(dead_code, reason = "shared with the browser's tests")]

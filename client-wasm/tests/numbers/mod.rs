@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use fl_core::adapter::Adapter;
 use fl_core::partition::Deal;
 use fl_core::random::{Purpose, generator};
-use fl_core::settings::{RoomSettings, Texts};
-use fl_core::soft_labels::{Growth, softmax};
+use fl_core::settings::{Decay, RoomSettings, Texts, TrainingSettings};
+use fl_core::soft_labels::{Growth, LabelKind, Relabel, Selection, SoftLabelSettings, softmax};
 use learner::testing::{self, Files, Shape};
 use learner::{Encoded, Example, Learner, LocalClient, Outcome, Step, Trainer};
 use rand::RngExt as _;
@@ -32,9 +32,10 @@ pub struct Numbers {
     pub round_confidence: f32,
 }
 
-/// Settings of a room with the tiny model.
+/// Settings of a room with the tiny model. What the numbers depend on is spelt out, so that another
+/// default does not change them.
 pub fn settings() -> RoomSettings {
-    let mut settings = RoomSettings {
+    RoomSettings {
         task: testing::task(),
         lora: testing::lora(),
         texts: Texts::Corpus {
@@ -44,10 +45,29 @@ pub fn settings() -> RoomSettings {
                 unlabelled: 24,
             },
         },
+        training: TrainingSettings {
+            learning_rate: 1e-3,
+            epochs: 2,
+            batch_size: 8,
+            weight_decay: 0.01,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            warmup: 0.1,
+            decay: Decay::Linear,
+            clip_norm: 1.0,
+        },
+        soft_labels: SoftLabelSettings {
+            growth: Growth::Fraction { per_round: 0.5 },
+            selection: Selection::ClassBalanced,
+            kind: LabelKind::Soft,
+            relabel: Relabel::EachRound,
+            temperature: 1.0,
+            weight: 0.5,
+        },
+        seed: 0,
         ..RoomSettings::default()
-    };
-    settings.soft_labels.growth = Growth::Fraction { per_round: 0.5 };
-    settings
+    }
 }
 
 /// A corpus of the tiny model's words.

@@ -9,10 +9,11 @@ use fl_core::room::{ConnectionId, Millis};
 use fl_core::settings::RoomSettings;
 use gloo_timers::callback::Interval;
 use gloo_timers::future::TimeoutFuture;
-use js_sys::{Function, JSON, Reflect, Uint8Array, global};
+use js_sys::{Function, JSON, Promise, Reflect, Uint8Array, global};
 use learner::Learner;
 use learner::testing::Files;
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
 
 use crate::server::{Server, model_info};
 
@@ -63,7 +64,12 @@ pub struct Network {
 }
 
 impl Network {
-    pub fn new() -> Self {
+    /// A network without files, and a cache without any of earlier tests.
+    pub async fn new() -> Self {
+        let forget = "(async () => { for (const name of await caches.keys()) \
+            await caches.delete(name); })()";
+        let forgotten: Promise = evaluate(forget).unchecked_into();
+        JsFuture::from(forgotten).await.unwrap();
         let real = Reflect::get(&global(), &"fetch".into()).unwrap();
         let network = "(() => { globalThis.files = new Map(); globalThis.fetched = []; \
             globalThis.failures = 0; globalThis.fetch = async (url) => { \
