@@ -86,7 +86,7 @@ fn optimise(workspace: &Workspace, step: &Step, optimiser: &Path, module: &Path)
     step.run(
         workspace
             .node(optimiser)
-            .arg("-O3")
+            .arg("-O2")
             .args(FEATURES)
             .arg(module)
             .arg("-o")
