@@ -6,11 +6,13 @@ use super::*;
 use crate::testing::{self, toy_texts};
 
 fn settings() -> RoomSettings {
-    RoomSettings {
+    let mut settings = RoomSettings {
         task: testing::task(),
         lora: testing::lora(),
         ..RoomSettings::default()
-    }
+    };
+    settings.training.epochs = 2;
+    settings
 }
 
 fn texts(learner: &Learner, gold: usize, unlabelled: usize) -> ClientTexts {
