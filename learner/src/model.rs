@@ -89,6 +89,11 @@ impl BaseModel {
         self.0.config.max_position_embeddings
     }
 
+    /// The text's token ids, without special tokens; what looks like one in the text is text.
+    pub fn token_ids(&self, text: &str) -> Vec<u32> {
+        self.vocabulary().split(text)
+    }
+
     pub(crate) fn vocabulary(&self) -> &Vocabulary {
         &self.0.vocabulary
     }

@@ -1,0 +1,1 @@
+"""Golden numbers: what PyTorch, transformers, PEFT and tokenizers say of small random models."""
