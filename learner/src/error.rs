@@ -15,7 +15,7 @@ pub enum LearnerError {
     #[error("{file} cannot be read: {reason}")]
     File {
         /// The file.
-        file: &'static str,
+        file: String,
         /// What the parser says.
         reason: String,
     },
@@ -32,16 +32,20 @@ pub enum LearnerError {
         got: String,
     },
     /// A tensor that the configuration calls for and the weights lack.
-    #[error("model.safetensors, tensor {tensor}: expected shape {expected:?}, got no such tensor")]
+    #[error("{file}, tensor {tensor}: expected shape {expected:?}, got no such tensor")]
     MissingTensor {
+        /// The file.
+        file: String,
         /// Its name.
         tensor: String,
         /// Its shape by the configuration.
         expected: Vec<usize>,
     },
     /// A tensor of another shape than the configuration says.
-    #[error("model.safetensors, tensor {tensor}: expected shape {expected:?}, got {got:?}")]
+    #[error("{file}, tensor {tensor}: expected shape {expected:?}, got {got:?}")]
     TensorShape {
+        /// The file.
+        file: String,
         /// Its name.
         tensor: String,
         /// Its shape by the configuration.
@@ -50,16 +54,20 @@ pub enum LearnerError {
         got: Vec<usize>,
     },
     /// A tensor of numbers that are not f32, f16 or bf16.
-    #[error("model.safetensors, tensor {tensor}: expected f32, f16 or bf16, got {got}")]
+    #[error("{file}, tensor {tensor}: expected f32, f16 or bf16, got {got}")]
     TensorType {
+        /// The file.
+        file: String,
         /// Its name.
         tensor: String,
         /// Its type in the file.
         got: String,
     },
     /// A tensor with an infinite value or one that is not a number.
-    #[error("model.safetensors, tensor {tensor}: expected finite values, got {got} at {index}")]
+    #[error("{file}, tensor {tensor}: expected finite values, got {got} at {index}")]
     TensorValue {
+        /// The file.
+        file: String,
         /// Its name.
         tensor: String,
         /// Position in row-major order.
@@ -139,9 +147,9 @@ pub enum LearnerError {
 }
 
 impl LearnerError {
-    pub(crate) fn file(file: &'static str, reason: impl ToString) -> Self {
+    pub(crate) fn file(file: impl Into<String>, reason: impl ToString) -> Self {
         Self::File {
-            file,
+            file: file.into(),
             reason: reason.to_string(),
         }
     }

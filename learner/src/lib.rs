@@ -36,6 +36,7 @@ pub use prompt::Encoded;
 pub use round::{ClientTexts, LocalRound, Outcome, Step};
 pub use schedule::Schedule;
 pub use trainer::{Example, Gradient, StepResult, Trainer};
+pub use weights::WeightFile;
 
 /// What fallible functions of this crate return.
 pub type Result<T, E = LearnerError> = std::result::Result<T, E>;

@@ -1,17 +1,19 @@
 //! The frozen masked language model: BERT with its head (Devlin et al. 2019), asked at the mask
 //! only.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
 use crate::Result;
 use crate::config::Config;
+use crate::error::WEIGHTS;
 use crate::lora::Adapted;
 use crate::ops::{AddLayerNorm, Attention, FrozenLinear, Gelu, LayerNormWeights, Queries};
 use crate::prompt::Encoded;
 use crate::tokenize::Vocabulary;
-use crate::weights::Weights;
+use crate::weights::{WeightFile, Weights};
 
 /// A base model: tokenizer and frozen f32 tensors. Cheap to clone; clones share the tensors.
 #[derive(Clone, Debug)]
@@ -31,6 +33,7 @@ struct Base {
     decoder: Tensor,
     decoder_bias: Vec<f32>,
     parameters: u64,
+    stored: BTreeMap<String, u64>,
 }
 
 /// The weights of one transformer layer.
@@ -63,15 +66,42 @@ impl BaseModel {
     /// # Errors
     /// The first thing that does not fit, named by file and field or tensor.
     pub fn from_bytes(config_json: &[u8], tokenizer_json: &[u8], weights: &[u8]) -> Result<Self> {
+        let weights = WeightFile::from_bytes(WEIGHTS, weights);
+        Self::from_files(config_json, tokenizer_json, [weights])
+    }
+
+    /// Like [`Self::from_bytes`], with the weights in one or more files, in any order, which are
+    /// read tensor by tensor.
+    ///
+    /// # Errors
+    /// The first thing that does not fit, named by file and field or tensor.
+    pub fn from_files<'a>(
+        config_json: &[u8],
+        tokenizer_json: &[u8],
+        weights: impl IntoIterator<Item = WeightFile<'a>>,
+    ) -> Result<Self> {
         let config = Config::new(config_json)?;
         let vocabulary = Vocabulary::new(tokenizer_json, config.vocab_size)?;
         let mut weights = Weights::new(weights)?;
         Ok(Self(Arc::new(Base::new(config, vocabulary, &mut weights)?)))
     }
 
+    /// Checks `config.json` alone: whether this program can follow a model of its kind.
+    ///
+    /// # Errors
+    /// The first field that does not fit.
+    pub fn check_config(config_json: &[u8]) -> Result<()> {
+        Config::new(config_json).map(drop)
+    }
+
     /// Number of parameters read; tied weights count once.
     pub fn parameters(&self) -> u64 {
         self.0.parameters
+    }
+
+    /// Number of parameters by their type in the files: `F32`, `F16` or `BF16`.
+    pub fn stored(&self) -> &BTreeMap<String, u64> {
+        &self.0.stored
     }
 
     /// Width of the hidden states.
@@ -180,6 +210,7 @@ impl Base {
         };
         Ok(Self {
             parameters: weights.parameters(),
+            stored: weights.stored(),
             config,
             vocabulary,
             words,

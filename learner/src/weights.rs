@@ -1,38 +1,61 @@
-//! Reads named tensors out of a safetensors file, checked and as f32.
+//! Reads named tensors out of safetensors files, checked and as f32.
+
+mod file;
+
+use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
 
 use crate::error::{LearnerError, WEIGHTS};
 use crate::{Result, ops::FrozenLinear, ops::LayerNormWeights};
 
-/// The tensors of one file, read by name; counts the parameters it hands out.
+use file::Tensors;
+pub use file::WeightFile;
+
+/// The tensors of all files, read by name; counts the parameters it hands out.
 pub(crate) struct Weights<'a> {
-    file: SafeTensors<'a>,
+    files: Vec<Tensors<'a>>,
     parameters: u64,
+    stored: BTreeMap<Dtype, u64>,
 }
 
 impl<'a> Weights<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Result<Self> {
-        let file = SafeTensors::deserialize(bytes).map_err(|e| LearnerError::file(WEIGHTS, e))?;
+    /// Reads the files' headers.
+    pub(crate) fn new(files: impl IntoIterator<Item = WeightFile<'a>>) -> Result<Self> {
+        let files: Vec<_> = files
+            .into_iter()
+            .map(Tensors::open)
+            .collect::<Result<_>>()?;
+        check_names(&files)?;
         Ok(Self {
-            file,
+            files,
             parameters: 0,
+            stored: BTreeMap::new(),
         })
     }
 
+    /// Parameters handed out so far.
     pub(crate) fn parameters(&self) -> u64 {
         self.parameters
     }
 
-    /// The tensor under the first of `names` that the file has; each is also looked for without
+    /// Parameters handed out so far by their type in the files.
+    pub(crate) fn stored(&self) -> BTreeMap<String, u64> {
+        let named = |(dtype, count): (&Dtype, &u64)| (format!("{dtype:?}"), *count);
+        self.stored.iter().map(named).collect()
+    }
+
+    /// The tensor under the first of `names` that a file has; each is also looked for without
     /// the prefix `bert.`, which models saved without their head lack.
     pub(crate) fn find(&mut self, names: &[&str], shape: &[usize]) -> Result<Option<Vec<f32>>> {
         for &name in names {
             for name in [name, name.strip_prefix("bert.").unwrap_or(name)] {
-                if let Ok(view) = self.file.tensor(name) {
-                    return self.read(name, &view, shape).map(Some);
+                if let Some(file) = self.files.iter_mut().find(|file| file.has(name)) {
+                    let (values, dtype) = file.read(name, shape)?;
+                    self.parameters += values.len() as u64;
+                    *self.stored.entry(dtype).or_default() += values.len() as u64;
+                    return Ok(Some(values));
                 }
             }
         }
@@ -40,11 +63,18 @@ impl<'a> Weights<'a> {
     }
 
     pub(crate) fn values(&mut self, names: &[&str], shape: &[usize]) -> Result<Vec<f32>> {
-        self.find(names, shape)?
-            .ok_or_else(|| LearnerError::MissingTensor {
-                tensor: names.first().copied().unwrap_or_default().to_owned(),
-                expected: shape.to_vec(),
-            })
+        if let Some(values) = self.find(names, shape)? {
+            return Ok(values);
+        }
+        let file = match &self.files[..] {
+            [file] => file.name().to_owned(),
+            files => format!("{WEIGHTS} in {} files", files.len()),
+        };
+        Err(LearnerError::MissingTensor {
+            file,
+            tensor: names.first().copied().unwrap_or_default().to_owned(),
+            expected: shape.to_vec(),
+        })
     }
 
     pub(crate) fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
@@ -77,44 +107,21 @@ impl<'a> Weights<'a> {
         let bias = self.values(&[&bias, &beta], &[size])?;
         Ok(LayerNormWeights::new(weight, bias, epsilon))
     }
-
-    fn read(&mut self, name: &str, view: &TensorView<'_>, expected: &[usize]) -> Result<Vec<f32>> {
-        if view.shape() != expected {
-            return Err(LearnerError::TensorShape {
-                tensor: name.into(),
-                expected: expected.to_vec(),
-                got: view.shape().to_vec(),
-            });
-        }
-        let values = to_f32(view).ok_or_else(|| LearnerError::TensorType {
-            tensor: name.into(),
-            got: format!("{:?}", view.dtype()),
-        })?;
-        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-            return Err(LearnerError::TensorValue {
-                tensor: name.into(),
-                index,
-                got: values[index].to_string(),
-            });
-        }
-        self.parameters += values.len() as u64;
-        Ok(values)
-    }
 }
 
-fn to_f32(view: &TensorView<'_>) -> Option<Vec<f32>> {
-    let data = view.data();
-    let half = |from: fn([u8; 2]) -> f32| {
-        let pairs = data.as_chunks::<2>().0;
-        pairs.iter().map(|&pair| from(pair)).collect()
-    };
-    match view.dtype() {
-        Dtype::F32 => {
-            let quads = data.as_chunks::<4>().0;
-            Some(quads.iter().map(|&quad| f32::from_le_bytes(quad)).collect())
+/// Refuses a tensor that two files have: which one is meant would be a guess.
+fn check_names(files: &[Tensors<'_>]) -> Result<()> {
+    let mut seen = BTreeMap::new();
+    for file in files {
+        for tensor in file.names() {
+            if let Some(other) = seen.insert(tensor.clone(), file.name()) {
+                let reason = format!("expected the tensor {tensor} once, got it in {other} too");
+                return Err(LearnerError::file(file.name(), reason));
+            }
         }
-        Dtype::F16 => Some(half(|pair| half::f16::from_le_bytes(pair).to_f32())),
-        Dtype::BF16 => Some(half(|pair| half::bf16::from_le_bytes(pair).to_f32())),
-        _ => None,
     }
+    Ok(())
 }
+
+#[cfg(test)]
+mod tests;

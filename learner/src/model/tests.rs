@@ -227,7 +227,7 @@ fn weights_that_do_not_fit_are_refused() {
     };
     let got = error(&|tensors| tensors.retain(|(name, ..)| name != "cls.predictions.bias"));
     assert!(
-        matches!(&got, LearnerError::MissingTensor { tensor, expected }
+        matches!(&got, LearnerError::MissingTensor { tensor, expected, .. }
         if tensor == "cls.predictions.bias" && expected[..] == [60])
     );
     let got = error(&|tensors| tensors[1].1 = vec![32, 64]);
