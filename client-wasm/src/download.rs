@@ -1,14 +1,8 @@
-//! What a client downloads: which files, how far, whether they are what the server promised.
+//! What a client downloads: how far it is, whether it is what the server promised.
 
-use fl_core::protocol::{FileInfo, ModelInfo};
+use fl_core::protocol::FileInfo;
 use fl_core::room::Millis;
 use sha2::{Digest, Sha256};
-
-/// Most bytes of one file of a model, so that no server fills a tab's memory.
-pub const FILE_LIMIT: u64 = 512 << 20;
-
-/// The files of a base model, in the order in which they are fetched.
-pub const MODEL_FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
 
 /// Tries of a download before it is given up.
 const TRIES: u32 = 10;
@@ -66,6 +60,14 @@ pub enum DownloadError {
         /// The files that are listed.
         got: Vec<String>,
     },
+    /// The server lists more files of weights than a model has.
+    #[error("the model's files: expected at most {limit} files of weights, got {got}")]
+    Many {
+        /// Most files.
+        limit: usize,
+        /// Files that are listed.
+        got: usize,
+    },
     /// There is no memory for a file of this size.
     #[error("{what}: no memory for {bytes} bytes")]
     Memory {
@@ -89,40 +91,11 @@ impl DownloadError {
         let transient = match self {
             Self::Network { .. } | Self::Size { .. } | Self::Hash { .. } => true,
             Self::Status { status, .. } => *status >= 500 || matches!(status, 408 | 425 | 429),
-            Self::Unlisted { .. } | Self::Memory { .. } => false,
+            Self::Unlisted { .. } | Self::Many { .. } | Self::Memory { .. } => false,
         };
         let pause = RETRY_FIRST_MS << failures.saturating_sub(1).min(10);
         (transient && failures < TRIES).then_some(pause.min(RETRY_LONGEST_MS))
     }
-}
-
-/// The files to fetch for a model, in order.
-///
-/// # Errors
-/// A file that is not listed, or one above [`FILE_LIMIT`].
-pub fn plan(model: &ModelInfo) -> Result<[FileInfo; 3], DownloadError> {
-    let find = |what: &'static str| {
-        let listed = model.files.iter().find(|file| file.name == what);
-        let file = listed.ok_or_else(|| DownloadError::Unlisted {
-            what,
-            got: model
-                .files
-                .iter()
-                .take(20)
-                .map(|f| f.name.clone())
-                .collect(),
-        })?;
-        if file.bytes > FILE_LIMIT {
-            return Err(DownloadError::Size {
-                what: what.into(),
-                expected: FILE_LIMIT,
-                got: file.bytes,
-            });
-        }
-        Ok(file.clone())
-    };
-    let [config, tokenizer, weights] = MODEL_FILES.map(find);
-    Ok([config?, tokenizer?, weights?])
 }
 
 /// What the server promised about a download.
@@ -311,26 +284,6 @@ mod tests {
         incoming.push(b"abc").unwrap();
         assert!(incoming.push(b"d").is_err());
         assert_eq!(incoming.finish().unwrap(), b"abc");
-    }
-
-    #[test]
-    fn a_plan_names_what_is_missing_or_too_large() {
-        let mut model = ModelInfo {
-            files: MODEL_FILES
-                .iter()
-                .rev()
-                .map(|name| file(name, b"x"))
-                .collect(),
-            ..ModelInfo::default()
-        };
-        let planned = plan(&model).unwrap().map(|file| file.name);
-        assert_eq!(planned, MODEL_FILES);
-        model.files[0].bytes = u64::MAX;
-        assert!(matches!(plan(&model), Err(DownloadError::Size { .. })));
-        model.files.remove(0);
-        let error = plan(&model).unwrap_err();
-        assert!(error.is_missing());
-        assert!(error.to_string().contains("model.safetensors"), "{error}");
     }
 
     #[test]

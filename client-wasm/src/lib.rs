@@ -15,3 +15,4 @@ pub mod host;
 pub mod js;
 pub mod library;
 pub mod messages;
+pub mod plan;

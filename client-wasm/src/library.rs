@@ -5,13 +5,14 @@ use fl_core::protocol::{FileInfo, Welcome};
 use fl_core::settings::Texts;
 use futures_util::lock::Mutex;
 use learner::texts::MOST_BYTES;
-use learner::{BaseModel, LocalClient};
+use learner::{BaseModel, LocalClient, WeightFile};
 
 use crate::address::Origin;
-use crate::download::{DownloadError, Incoming, Ledger, Promise, plan};
+use crate::download::{DownloadError, Incoming, Ledger, Promise};
 use crate::faults::{self, NextTry};
 use crate::host::Host;
 use crate::messages::{Event, OwnTexts, Storage};
+use crate::plan::Plan;
 
 /// What several clients of one process share: each model and corpus is loaded once.
 #[derive(Debug, Default)]
@@ -21,7 +22,7 @@ pub struct Library {
 
 #[derive(Debug, Default)]
 struct Shelf {
-    model: Option<(Vec<FileInfo>, BaseModel)>,
+    model: Option<(Plan, BaseModel)>,
     corpus: Option<(String, Vec<u8>)>,
 }
 
@@ -51,16 +52,12 @@ impl Library {
             (Texts::Corpus { .. }, _) => None,
         };
         let mut shelf = self.shelf.lock().await;
-        let files = plan(&welcome.model).map_err(|e| faults::download(&e, NextTry::Never))?;
+        let plan = Plan::new(&welcome.model).map_err(|e| faults::download(&e, NextTry::Never))?;
         let missing = match &shelf.model {
-            Some((known, _)) => known != &files,
+            Some((known, _)) => known != &plan,
             None => true,
         };
-        let total = if missing {
-            files.iter().map(|file| file.bytes).sum()
-        } else {
-            0
-        };
+        let total = if missing { plan.bytes() } else { 0 };
         let mut bar = Ledger::new(total);
         if let Texts::Corpus { corpus, .. } = &settings.texts {
             let url = origin.corpus(corpus);
@@ -73,8 +70,8 @@ impl Library {
             }
         }
         if missing {
-            let model = load_model(host, origin, &welcome.model.name, &files, &mut bar).await?;
-            shelf.model = Some((files.into(), model));
+            let model = load_model(host, origin, &welcome.model.name, &plan, &mut bar).await?;
+            shelf.model = Some((plan, model));
         }
         let (Some((_, base)), corpus) = (&shelf.model, &shelf.corpus) else {
             return Err(Fault::internal(
@@ -109,16 +106,16 @@ async fn load_model<H: Host>(
     host: &H,
     origin: &Origin,
     name: &str,
-    files: &[FileInfo; 3],
+    plan: &Plan,
     bar: &mut Ledger,
 ) -> Result<BaseModel, Fault> {
     show(host, bar);
     let mut storage = Storage::Cache;
-    let mut contents = [const { Vec::new() }; 3];
-    for (content, file) in contents.iter_mut().zip(files) {
+    let mut contents = Vec::new();
+    for file in plan.files() {
         let url = origin.model_file(name, &file.name);
         let key = format!("{url}?sha256={}", file.sha256);
-        *content = match kept(host, &key, file).await {
+        let content = match kept(host, &key, file).await {
             Some(content) => content,
             None => {
                 let content = fetch(host, &url, Promise::Exactly(file.clone()), bar).await?;
@@ -129,12 +126,15 @@ async fn load_model<H: Host>(
                 content
             }
         };
+        contents.push(content);
         bar.complete(file.bytes, file.bytes);
         show(host, bar);
     }
     host.emit(Event::Storage(storage));
-    let [config, tokenizer, weights] = &contents;
-    BaseModel::from_bytes(config, tokenizer, weights)
+    // In the order of the plan: configuration, tokenizer, weights.
+    let weights = plan.weights.iter().zip(&contents[2..]);
+    let weights = weights.map(|(file, content)| WeightFile::from_bytes(&*file.name, content));
+    BaseModel::from_files(&contents[0], &contents[1], weights)
         .map_err(|error| faults::unusable_model(&error))
 }
 
