@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use learner::LearnerError;
 
+use crate::model_folder::ModelFolderError;
+
 /// Why a server ended, or never began.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -63,18 +65,11 @@ pub enum ServerError {
         /// What is wrong with the last one tried.
         reason: String,
     },
-    /// A file of a base model is missing or unreadable.
-    #[error(
-        "model file {path} cannot be read ({reason}); a model folder holds config.json, tokenizer.json and model.safetensors"
-    )]
-    ModelFile {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        reason: String,
-    },
-    /// A base model that this program cannot use.
-    #[error("model {name}: {error}; name a BERT-type masked language model with --model")]
+    /// A folder that is no base model, or none that this program can use.
+    #[error("model {0}")]
+    ModelFolder(#[from] ModelFolderError),
+    /// A bundled model that this program cannot use.
+    #[error("bundled model {name}: {error}; build the program again")]
     Model {
         /// The model.
         name: String,

@@ -12,6 +12,7 @@ mod error;
 mod evaluation;
 mod http;
 mod learning;
+pub mod model_folder;
 mod models;
 mod outbox;
 mod pace;
@@ -35,6 +36,7 @@ use tokio_util::task::TaskTracker;
 
 pub use config::{Limits, ServerConfig};
 pub use error::ServerError;
+pub use model_folder::ModelFolder;
 
 use http::App;
 use learning::Library;
@@ -77,7 +79,7 @@ impl Server {
             let library = Library::open(&models)?;
             let stored = restore(&mut store, &library)?;
             let (store, thread) = store.start()?;
-            Ok((library, stored, store, thread))
+            Ok::<_, ServerError>((library, stored, store, thread))
         });
         let (library, stored, store, thread) = match opened.await {
             Ok(opened) => opened?,

@@ -1,7 +1,8 @@
 //! The base models that this server offers: the bundled one and the operator's.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -11,12 +12,15 @@ use sha2::{Digest, Sha256};
 
 use crate::assets::{self, DefaultModel};
 use crate::error::ServerError;
+use crate::model_folder::{CONFIG, ModelFolder, TOKENIZER, WEIGHTS};
 use crate::secrets::hexadecimal;
 
 /// Name of the bundled model.
 const DEFAULT: &str = "default";
-/// Files of a base model.
-const FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
+/// The bundled model's files.
+const FILES: [&str; 3] = [CONFIG, TOKENIZER, WEIGHTS];
+/// Bytes read at once.
+const PIECE: usize = 64 << 10;
 /// Most characters of a model's name.
 const NAME_CHARACTERS: usize = 64;
 
@@ -79,52 +83,58 @@ impl Models {
 
 impl Model {
     fn bundled() -> Result<Option<Self>, ServerError> {
-        let read = |name| DefaultModel::get(name).map(assets::content).ok_or(());
-        match each_file(read) {
-            Ok(contents) => Self::new(DEFAULT.into(), Source::Bundled, &contents).map(Some),
-            Err(()) => Ok(None),
-        }
-    }
-
-    fn from_folder(folder: &Path) -> Result<Self, ServerError> {
-        let unreadable = |path: &Path, error: std::io::Error| ServerError::ModelFile {
-            path: path.into(),
-            reason: error.to_string(),
+        let read = |name| DefaultModel::get(name).map(assets::content);
+        let [Some(config), Some(tokenizer), Some(weights)] = FILES.map(read) else {
+            return Ok(None);
         };
-        // `--model .` has a name too.
-        let folder = &fs::canonicalize(folder).map_err(|error| unreadable(folder, error))?;
-        let name = folder.file_name().and_then(|name| name.to_str());
-        let name = name.filter(|name| is_name(name));
-        let name = name.ok_or_else(|| ServerError::ModelName {
-            path: folder.clone(),
-        })?;
-        let contents = each_file(|file| {
-            let path = folder.join(file);
-            let bytes = fs::read(&path).map_err(|error| unreadable(&path, error))?;
-            Ok(Bytes::from(bytes))
-        })?;
-        Self::new(name.into(), Source::Folder(folder.clone()), &contents)
-    }
-
-    fn new(name: String, source: Source, contents: &[Bytes; 3]) -> Result<Self, ServerError> {
-        let [config, tokenizer, weights] = contents;
-        let base = BaseModel::from_bytes(config, tokenizer, weights).map_err(|error| {
-            ServerError::Model {
-                name: name.clone(),
-                error,
-            }
-        })?;
-        let file = |(name, bytes): (&str, &Bytes)| FileInfo {
+        let name = DEFAULT.to_owned();
+        let base = BaseModel::from_bytes(&config, &tokenizer, &weights)
+            .map_err(|error| ServerError::Model { name, error })?;
+        let file = |(name, bytes): (&str, Bytes)| FileInfo {
             name: name.into(),
             bytes: bytes.len() as u64,
-            sha256: hexadecimal(&Sha256::digest(bytes)),
+            sha256: hexadecimal(&Sha256::digest(&bytes)),
+        };
+        let contents = FILES.into_iter().zip([config, tokenizer, weights]);
+        let info = ModelInfo {
+            name: DEFAULT.into(),
+            parameters: base.parameters(),
+            files: contents.map(file).collect(),
+        };
+        Ok(Some(Self {
+            info,
+            base,
+            source: Source::Bundled,
+        }))
+    }
+
+    fn from_folder(path: &Path) -> Result<Self, ServerError> {
+        // `--model .` has a name too; what cannot be found is named as it was given.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
+        let folder = ModelFolder::open(&path)?;
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.filter(|name| is_name(name));
+        let name = name.ok_or_else(|| ServerError::ModelName { path: path.clone() })?;
+        let base = folder.load()?;
+        let info = |file: &str| {
+            let path = path.join(file);
+            let digest = digest(&path).map_err(|error| ServerError::unreadable(&path, &error));
+            digest.map(|(bytes, sha256)| FileInfo {
+                name: file.into(),
+                bytes,
+                sha256,
+            })
         };
         let info = ModelInfo {
-            name,
+            name: name.into(),
             parameters: base.parameters(),
-            files: FILES.into_iter().zip(contents).map(file).collect(),
+            files: folder.files().map(info).collect::<Result<_, _>>()?,
         };
-        Ok(Self { info, base, source })
+        Ok(Self {
+            info,
+            base,
+            source: Source::Folder(path),
+        })
     }
 
     /// One of its files, with what clients are told of it.
@@ -138,9 +148,19 @@ impl Model {
     }
 }
 
-fn each_file<E>(read: impl Fn(&'static str) -> Result<Bytes, E>) -> Result<[Bytes; 3], E> {
-    let [config, tokenizer, weights] = FILES;
-    Ok([read(config)?, read(tokenizer)?, read(weights)?])
+/// Size and SHA-256 of a file, read in pieces.
+fn digest(path: &Path) -> std::io::Result<(u64, String)> {
+    let mut file = File::open(path)?;
+    let (mut digest, mut bytes) = (Sha256::new(), 0);
+    let mut piece = vec![0; PIECE];
+    loop {
+        let count = file.read(&mut piece)?;
+        if count == 0 {
+            return Ok((bytes, hexadecimal(&digest.finalize())));
+        }
+        digest.update(&piece[..count]);
+        bytes += count as u64;
+    }
 }
 
 fn is_name(name: &str) -> bool {

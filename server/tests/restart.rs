@@ -194,7 +194,7 @@ async fn bad_starts_name_cause_and_mend() {
     };
     let missing = start(|f| fs::remove_file(f.join("tiny/config.json")).unwrap()).await;
     assert!(
-        missing.contains("config.json") && missing.contains("model folder"),
+        missing.contains("tiny/config.json: expected a file") && missing.contains("; name "),
         "{missing}"
     );
     let weights = |f: &Path| fs::write(f.join("tiny/model.safetensors"), b"short").unwrap();
