@@ -1,6 +1,7 @@
 //! `lpfl`: federated learning of language models in browser tabs, from one binary.
 
 mod join;
+mod model;
 mod serve;
 
 use std::process::ExitCode;
@@ -21,12 +22,15 @@ enum Command {
     Serve(serve::Arguments),
     /// Take part in a room with clients of this machine
     Join(join::JoinArguments),
+    /// Look at base models
+    Model(model::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Join(arguments) => join::run(arguments),
+        Command::Model(arguments) => model::run(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,26 @@
+//! `lpfl model`: base models on this machine, before a server offers them.
+
+mod info;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// Look at base models.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print what a model directory holds, and what LoRA would add to it
+    Info(info::Arguments),
+}
+
+/// Runs the command to its end.
+pub fn run(arguments: Arguments) -> Result<()> {
+    match arguments.command {
+        Command::Info(arguments) => info::run(&arguments),
+    }
+}
