@@ -22,7 +22,7 @@ enum Command {
     Serve(serve::Arguments),
     /// Take part in a room with clients of this machine
     Join(join::JoinArguments),
-    /// Look at base models
+    /// Look at base models, and fetch them
     Model(model::Arguments),
 }
 

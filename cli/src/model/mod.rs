@@ -1,11 +1,15 @@
 //! `lpfl model`: base models on this machine, before a server offers them.
 
+mod checksum;
+mod fetch;
+mod hub;
 mod info;
+mod transfer;
 
 use anyhow::Result;
 use clap::Subcommand;
 
-/// Look at base models.
+/// Look at base models, and fetch them.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -16,11 +20,14 @@ pub struct Arguments {
 enum Command {
     /// Print what a model directory holds, and what LoRA would add to it
     Info(info::Arguments),
+    /// Fetch a model from the Hugging Face hub
+    Fetch(fetch::Arguments),
 }
 
 /// Runs the command to its end.
 pub fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Info(arguments) => info::run(&arguments),
+        Command::Fetch(arguments) => fetch::run(&arguments),
     }
 }
