@@ -10,3 +10,4 @@ mod fetch;
 mod hub;
 mod info;
 mod program;
+mod room;
