@@ -2,12 +2,16 @@
 //!
 //! Every choice that LP-FL (arXiv 2307.13896) leaves open is a field here, with its default.
 
+mod lora;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::SettingsError;
 use crate::partition::Deal;
 use crate::soft_labels::SoftLabelSettings;
 use crate::task::Task;
+
+pub use lora::{LoraSettings, LoraTarget};
 
 /// Everything that decides how a room learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,47 +80,6 @@ impl Default for Texts {
             deal: Deal::default(),
         }
     }
-}
-
-/// Shape of the LoRA matrices: `W = W0 + (alpha / rank) · B · A` (Hu et al. 2021).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
-pub struct LoraSettings {
-    /// Rank r of A (r × in) and B (out × r). 1 to 256.
-    pub rank: u32,
-    /// Numerator of the scale alpha / rank.
-    pub alpha: f32,
-    /// The adapted projections, in every layer.
-    pub targets: Vec<LoraTarget>,
-}
-
-impl Default for LoraSettings {
-    fn default() -> Self {
-        Self {
-            rank: 8,
-            alpha: 16.0,
-            targets: vec![LoraTarget::Query, LoraTarget::Value],
-        }
-    }
-}
-
-impl LoraSettings {
-    /// The factor alpha / rank before B · A.
-    pub fn scale(&self) -> f32 {
-        self.alpha / self.rank as f32
-    }
-}
-
-/// A projection of the self-attention that LoRA can adapt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
-pub enum LoraTarget {
-    /// The query projection.
-    Query,
-    /// The value projection.
-    Value,
 }
 
 /// AdamW with linear warm-up and linear decay over the steps of one local round.
@@ -270,29 +233,6 @@ impl RoomSettings {
         self.training.check()?;
         self.soft_labels.check()?;
         self.round.check()
-    }
-}
-
-impl LoraSettings {
-    fn check(&self) -> Result<(), SettingsError> {
-        within("lora.rank", self.rank.into(), 1.0, 256.0)?;
-        within(
-            "lora.alpha",
-            self.alpha.into(),
-            f64::from(f32::MIN_POSITIVE),
-            4096.0,
-        )?;
-        let mut targets = self.targets.clone();
-        targets.sort_unstable();
-        targets.dedup();
-        if targets.is_empty() || targets.len() != self.targets.len() {
-            return Err(SettingsError::new(
-                "lora.targets",
-                "at least one target, each once",
-                format!("{:?}", self.targets),
-            ));
-        }
-        Ok(())
     }
 }
 

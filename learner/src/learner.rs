@@ -11,8 +11,8 @@ use candle_core::{Device, Tensor};
 
 use crate::error::LearnerError;
 use crate::evaluation::{Evaluation, Tally, log_sum_exp};
-use crate::lora::{self, Adapted, Trainable};
-use crate::model::BaseModel;
+use crate::lora::{self, Trainable};
+use crate::model::{Active, BaseModel};
 use crate::ops::FrozenLinear;
 use crate::prompt::{Encoded, Prompt};
 use crate::trainer::{Example, Gradient};
@@ -31,8 +31,8 @@ pub struct Learner {
     head: FrozenLinear,
     layout: AdapterLayout,
     adapter: Adapter,
-    /// The projections with the adapter merged, made when first asked for.
-    merged: OnceLock<Vec<Adapted>>,
+    /// The model with the adapter merged, made when first asked for.
+    merged: OnceLock<Active>,
 }
 
 impl Learner {
@@ -155,10 +155,10 @@ impl Learner {
     /// [`LearnerError::Diverged`] when the loss is not finite.
     pub fn gradient(&self, batch: &[Example]) -> Result<Gradient> {
         self.check_batch(batch)?;
-        let Trainable { adapted, variables } =
+        let Trainable { active, variables } =
             lora::trainable(&self.base, &self.lora, &self.adapter)?;
         let prompts: Vec<&Encoded> = batch.iter().map(|example| &example.encoded).collect();
-        let scores = self.base.forward(&prompts, &adapted, &self.head)?;
+        let scores = self.base.forward(&prompts, &active, &self.head)?;
         let weight: f32 = batch.iter().map(|example| example.weight).sum();
         let (mut loss, mut slopes) = (0.0, Vec::new());
         for (example, scores) in batch.iter().zip(scores.to_vec2::<f32>()?) {

@@ -1,73 +1,24 @@
-//! LoRA matrices (Hu et al. 2021): their PEFT names, first values, and the projections with them.
+//! LoRA matrices (Hu et al. 2021): their layout, first values, and the model with them.
 
 use candle_core::{Device, Tensor, Var};
 use fl_core::adapter::{Adapter, AdapterLayout, Matrix};
 use fl_core::random::{Purpose, generator};
-use fl_core::settings::{LoraSettings, LoraTarget};
+use fl_core::settings::LoraSettings;
 use rand::RngExt as _;
 
 use crate::Result;
-use crate::model::BaseModel;
-use crate::ops::{FrozenLinear, LoraLinear};
+use crate::model::{Active, BaseModel, Projection, ProjectionPart};
 
-/// The projections of one layer that LoRA can adapt.
-#[derive(Clone, Debug)]
-pub(crate) struct Adapted {
-    pub(crate) query: Projection,
-    pub(crate) value: Projection,
-}
-
-/// A projection of the self-attention.
-#[derive(Clone, Debug)]
-pub(crate) enum Projection {
-    /// Not adapted, or with the adapter merged into it.
-    Frozen(FrozenLinear),
-    /// With the matrices beside it, for training.
-    Lora {
-        frozen: FrozenLinear,
-        scale: f32,
-        a: Tensor,
-        b: Tensor,
-    },
-}
-
-impl Projection {
-    /// (N, H) -> (N, H)
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(match self {
-            Self::Frozen(linear) => linear.forward(x)?,
-            Self::Lora {
-                frozen,
-                scale,
-                a,
-                b,
-            } => LoraLinear::forward(frozen, *scale, x, a, b)?,
-        })
-    }
-}
-
-/// The two names under which PEFT keeps the matrices of one projection: A and B.
-fn names(layer: usize, target: LoraTarget) -> [String; 2] {
-    let target = match target {
-        LoraTarget::Query => "query",
-        LoraTarget::Value => "value",
-    };
-    ["lora_A", "lora_B"].map(|matrix| {
-        format!(
-            "base_model.model.bert.encoder.layer.{layer}.attention.self.{target}.{matrix}.weight"
-        )
-    })
-}
-
-/// Names and shapes: A (rank, hidden) and B (hidden, rank) of every target in every layer.
+/// Names and shapes: A (rank, in) and B (out, rank) of every adapted projection.
 pub(crate) fn layout(base: &BaseModel, lora: &LoraSettings) -> AdapterLayout {
-    let (rank, hidden) = (lora.rank as usize, base.hidden());
+    let rank = lora.rank as usize;
     let mut layout = AdapterLayout::default();
-    for layer in 0..base.layers() {
-        for &target in &lora.targets {
-            let [a, b] = names(layer, target);
-            layout.shapes.insert(a, (rank, hidden));
-            layout.shapes.insert(b, (hidden, rank));
+    for part in &base.parts().projections {
+        if part.is_among(&lora.targets) {
+            let (output, input) = part.linear.widths();
+            let [a, b] = part.lora_names();
+            layout.shapes.insert(a, (rank, input));
+            layout.shapes.insert(b, (output, rank));
         }
     }
     layout
@@ -92,69 +43,58 @@ pub(crate) fn initial(layout: &AdapterLayout, seed: u32) -> Adapter {
     }
 }
 
-/// Every layer's projections with the adapter merged: W + (alpha / rank) · B · A.
-pub(crate) fn merged(
-    base: &BaseModel,
-    lora: &LoraSettings,
-    adapter: &Adapter,
-) -> Result<Vec<Adapted>> {
-    projections(base, lora, |frozen, names| {
-        let [a, b] = names.map(|name| tensor(&adapter.matrices[&name]));
+/// The model with the adapter merged into it: W + (alpha / rank) · B · A.
+pub(crate) fn merged(base: &BaseModel, lora: &LoraSettings, adapter: &Adapter) -> Result<Active> {
+    adapted(base, lora, |part| {
+        let [a, b] = part
+            .lora_names()
+            .map(|name| tensor(&adapter.matrices[&name]));
         let delta = (b?.matmul(&a?)? * f64::from(lora.scale()))?;
-        Ok(Projection::Frozen(frozen.plus(&delta)?))
+        Ok(Projection::Frozen(part.linear.plus(&delta)?))
     })
 }
 
-/// Projections with the adapter beside them, and its matrices in the order of their names.
+/// The model with an adapter beside it, and its matrices in the order of their names.
 pub(crate) struct Trainable {
-    pub(crate) adapted: Vec<Adapted>,
+    pub(crate) active: Active,
     pub(crate) variables: Vec<(String, Var)>,
 }
 
-/// Every layer's projections with the adapter beside them as variables.
+/// The model with the adapter's matrices beside its projections as variables.
 pub(crate) fn trainable(
     base: &BaseModel,
     lora: &LoraSettings,
     adapter: &Adapter,
 ) -> Result<Trainable> {
     let mut variables = Vec::new();
-    let adapted = projections(base, lora, |frozen, names| {
-        let [a, b] = names.map(|name| -> Result<Tensor> {
+    let active = adapted(base, lora, |part| {
+        let [a, b] = part.lora_names().map(|name| -> Result<Tensor> {
             let variable = Var::from_tensor(&tensor(&adapter.matrices[&name])?)?;
             let tensor = variable.as_tensor().clone();
             variables.push((name, variable));
             Ok(tensor)
         });
         Ok(Projection::Lora {
-            frozen: frozen.clone(),
+            frozen: part.linear.clone(),
             scale: lora.scale(),
             a: a?,
             b: b?,
         })
     })?;
     variables.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(Trainable { adapted, variables })
+    Ok(Trainable { active, variables })
 }
 
-fn projections(
+/// The model with its target projections as `adapt` makes them.
+fn adapted(
     base: &BaseModel,
     lora: &LoraSettings,
-    mut adapt: impl FnMut(&FrozenLinear, [String; 2]) -> Result<Projection>,
-) -> Result<Vec<Adapted>> {
-    let mut projection = |index, target, frozen: &FrozenLinear| match lora.targets.contains(&target)
-    {
-        true => adapt(frozen, names(index, target)),
-        false => Ok(Projection::Frozen(frozen.clone())),
-    };
-    (0..base.layers())
-        .map(|index| {
-            let layer = base.layer(index);
-            Ok(Adapted {
-                query: projection(index, LoraTarget::Query, &layer.query)?,
-                value: projection(index, LoraTarget::Value, &layer.value)?,
-            })
-        })
-        .collect()
+    mut adapt: impl FnMut(&ProjectionPart) -> Result<Projection>,
+) -> Result<Active> {
+    Active::new(base.parts(), |part| match part.is_among(&lora.targets) {
+        true => adapt(part),
+        false => Ok(Projection::Frozen(part.linear.clone())),
+    })
 }
 
 fn tensor(matrix: &Matrix) -> Result<Tensor> {

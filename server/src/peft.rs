@@ -12,7 +12,11 @@ pub(crate) const WEIGHTS: &str = "adapter_model.safetensors";
 pub(crate) fn adapter_config(settings: &RoomSettings) -> Value {
     let target = |target: &LoraTarget| match target {
         LoraTarget::Query => "query",
+        LoraTarget::Key => "key",
         LoraTarget::Value => "value",
+        LoraTarget::AttentionOutput => "attention.output.dense",
+        LoraTarget::FeedForwardIn => "intermediate.dense",
+        LoraTarget::FeedForwardOut => "output.dense",
     };
     let targets: Vec<&str> = settings.lora.targets.iter().map(target).collect();
     json!({

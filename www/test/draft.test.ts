@@ -39,6 +39,12 @@ describe('the form for a room', () => {
     ]);
   });
 
+  it('takes any parts of a layer for LoRA, but not none', () => {
+    const targets: Draft['targets'] = ['key', 'feed_forward_out'];
+    expect(settingsFor({ targets }).lora.targets).toEqual(targets);
+    expect(faultFor({ targets: [] })?.field).toBe('lora.targets');
+  });
+
   it('keeps the scale of LoRA at another rank', () => {
     expect(settingsFor({ rank: '4' }).lora).toMatchObject({ rank: 4, alpha: 8 });
   });

@@ -5,9 +5,17 @@ import { codeFrom, routeOf } from '../src/route';
 import { answered, ask } from '../src/state/trial';
 import { faultTitle, fieldFault, offerFor } from '../src/text/faults';
 import { bytes, decimal, duration, percent, plural, secondsUntil, times } from '../src/text/format';
+import { targetWords } from '../src/text/lora';
 import { friendlyName } from '../src/text/names';
 
 const fault = (code: FaultCode, message = 'm'): Fault => ({ code, blame: 'client', message, mend: 'n' });
+
+describe('LoRA targets', () => {
+  it('are listed in the order of a layer', () => {
+    expect(targetWords(['value'])).toBe('value');
+    expect(targetWords(['feed_forward_in', 'value', 'query'])).toBe('query, value and feed-forward in');
+  });
+});
 
 describe('numbers', () => {
   it('gives bytes in decimal units with three digits', () => {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fl_core::settings::TrainingSettings;
+use fl_core::settings::{LoraTarget, TrainingSettings};
 use proptest::prelude::*;
 
 use super::*;
@@ -168,6 +168,25 @@ fn layout_has_the_names_of_peft() {
 }
 
 #[test]
+fn every_target_has_its_modules() {
+    let base = BASE.with(Clone::clone);
+    let hits = |targets: &[LoraTarget]| base.target_modules(targets);
+    assert_eq!(
+        hits(&[LoraTarget::Query, LoraTarget::Value]),
+        ["query", "value"]
+    );
+    assert_eq!(hits(&[LoraTarget::Key]), ["key"]);
+    assert_eq!(
+        hits(&[LoraTarget::AttentionOutput]),
+        ["attention.output.dense"]
+    );
+    assert_eq!(hits(&[LoraTarget::FeedForwardIn]), ["intermediate.dense"]);
+    let out = LoraTarget::FeedForwardOut;
+    assert_eq!(hits(&[out]), ["0.output.dense", "1.output.dense"]);
+    assert_eq!(hits(&[out, LoraTarget::AttentionOutput]), ["output.dense"]);
+}
+
+#[test]
 fn initial_adapter_leaves_the_model_unchanged() {
     let mut learner = learner(1).unwrap();
     let texts = encoded(&examples(&learner, 4, 1));
@@ -202,7 +221,7 @@ fn merged_scores_equal_base_plus_delta() {
     let prompts: Vec<&Encoded> = texts.iter().collect();
     let beside = learner
         .base
-        .forward(&prompts, &trainable.adapted, &learner.head)
+        .forward(&prompts, &trainable.active, &learner.head)
         .unwrap();
     let merged = learner.scores(&texts).unwrap();
     assert!(largest_difference(&merged, &beside.to_vec2().unwrap()) < 1e-4);

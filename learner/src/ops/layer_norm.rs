@@ -1,8 +1,8 @@
-//! Layer norm of a sum, with frozen weight and bias (Ba et al. 2016).
+//! Layer norm, also of a sum, with frozen weight and bias (Ba et al. 2016).
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use super::{output, values, with_values};
 
@@ -27,23 +27,32 @@ impl LayerNormWeights {
         }))
     }
 
-    /// LN(x), (N, H) -> (N, H), for inputs that need no gradient.
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let rows = with_values(x, |x| {
-            let mut y = x.to_vec();
-            y.chunks_exact_mut(self.0.weight.len())
-                .for_each(|row| self.normalise(row));
-            Ok(y)
-        })?;
-        Tensor::from_vec(rows, x.shape(), x.device())
-    }
-
     fn normalise(&self, row: &mut [f32]) {
         let (mean, scale) = moments(row, self.0.epsilon);
         let parameters = self.0.weight.iter().zip(&self.0.bias);
         for (value, (weight, bias)) in row.iter_mut().zip(parameters) {
             *value = (*value - mean) * scale * weight + bias;
         }
+    }
+
+    fn width(&self) -> usize {
+        self.0.weight.len()
+    }
+
+    fn normalise_rows(&self, rows: &mut [f32]) {
+        rows.chunks_exact_mut(self.width())
+            .for_each(|row| self.normalise(row));
+    }
+
+    /// The gradient of LN at `rows`, for the gradient of its result, as a tensor of its shape.
+    fn gradients(&self, mut rows: Vec<f32>, gradient: &Tensor) -> Result<Tensor> {
+        let width = self.width();
+        with_values(gradient, |dy| {
+            let rows = rows.chunks_exact_mut(width).zip(dy.chunks_exact(width));
+            rows.for_each(|(row, dy)| self.gradient(row, dy));
+            Ok(())
+        })?;
+        Tensor::from_vec(rows, gradient.shape(), gradient.device())
     }
 
     /// The gradient of LN at `row`, for the gradient `dy` of its result, into `row`.
@@ -87,6 +96,36 @@ fn lanes(count: usize, f: impl Fn(usize) -> f32) -> f32 {
     sums.iter().sum::<f32>() + (whole..count).map(f).sum::<f32>()
 }
 
+/// LN(x), (N, H) -> (N, H).
+pub(crate) struct LayerNorm(LayerNormWeights);
+
+impl LayerNorm {
+    pub(crate) fn forward(weights: &LayerNormWeights, x: &Tensor) -> Result<Tensor> {
+        x.apply_op1(Self(weights.clone()))
+    }
+}
+
+impl CustomOp1 for LayerNorm {
+    fn name(&self) -> &'static str {
+        "layer-norm"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let width = self.0.width();
+        if layout.dims().last() != Some(&width) {
+            bail!("layer norm: expected (N, {width}), got {layout:?}");
+        }
+        let mut y = values(x, layout)?.to_vec();
+        self.0.normalise_rows(&mut y);
+        Ok(output(y, layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let rows = with_values(x, |x| Ok(x.to_vec()))?;
+        self.0.gradients(rows, gradient).map(Some)
+    }
+}
+
 /// LN(x + residual), (N, H) + (N, H) -> (N, H).
 pub(crate) struct AddLayerNorm(LayerNormWeights);
 
@@ -116,13 +155,12 @@ impl CustomOp2 for AddLayerNorm {
         residual: &CpuStorage,
         residual_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let width = self.0.0.weight.len();
+        let width = self.0.width();
         if x_layout.shape() != residual_layout.shape() || x_layout.dims().last() != Some(&width) {
             bail!("expected two (N, {width}), got {x_layout:?} and {residual_layout:?}");
         }
         let mut y = sum(values(x, x_layout)?, values(residual, residual_layout)?);
-        y.chunks_exact_mut(width)
-            .for_each(|row| self.0.normalise(row));
+        self.0.normalise_rows(&mut y);
         Ok(output(y, x_layout.shape().clone()))
     }
 
@@ -133,14 +171,8 @@ impl CustomOp2 for AddLayerNorm {
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let width = self.0.0.weight.len();
-        let mut dx = with_values(x, |x| with_values(residual, |r| Ok(sum(x, r))))?;
-        with_values(gradient, |dy| {
-            let rows = dx.chunks_exact_mut(width).zip(dy.chunks_exact(width));
-            rows.for_each(|(row, dy)| self.0.gradient(row, dy));
-            Ok(())
-        })?;
-        let dx = Tensor::from_vec(dx, x.shape(), x.device())?;
+        let rows = with_values(x, |x| with_values(residual, |r| Ok(sum(x, r))))?;
+        let dx = self.0.gradients(rows, gradient)?;
         Ok((Some(dx.clone()), Some(dx)))
     }
 }
@@ -174,7 +206,6 @@ mod tests {
             let added = (x.as_tensor() + residual.as_tensor()).unwrap();
             let theirs = plain(&added, &weight, &bias);
             assert_close(&ours, &theirs, 2e-5);
-            assert_close(&weights.forward(&added).unwrap(), &theirs, 2e-5);
             let dy = random((rows, width), 5);
             for var in [&x, &residual] {
                 let gradient = |y: &Tensor| {
@@ -183,6 +214,14 @@ mod tests {
                 };
                 assert_close(&gradient(&ours), &gradient(&theirs), 2e-3);
             }
+            let ours = LayerNorm::forward(&weights, &x).unwrap();
+            let theirs = plain(&x, &weight, &bias);
+            assert_close(&ours, &theirs, 2e-5);
+            let gradient = |y: &Tensor| {
+                let loss = (y * &dy).unwrap().sum_all().unwrap();
+                loss.backward().unwrap().get(&x).unwrap().clone()
+            };
+            assert_close(&gradient(&ours), &gradient(&theirs), 2e-3);
         }
     }
 
@@ -192,5 +231,6 @@ mod tests {
         let zeros = |columns| Tensor::zeros((2, columns), candle_core::DType::F32, &Device::Cpu);
         let x = zeros(4).unwrap();
         assert!(AddLayerNorm::forward(&weights, &x, &x).is_err());
+        assert!(LayerNorm::forward(&weights, &x).is_err());
     }
 }

@@ -26,6 +26,12 @@ impl FrozenLinear {
         }
     }
 
+    /// Width of the output and of the input.
+    pub(crate) fn widths(&self) -> (usize, usize) {
+        let [output, input] = [0, 1].map(|axis| self.weight.dims()[axis]);
+        (output, input)
+    }
+
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         x.apply_op1(self.clone())
     }

@@ -12,7 +12,7 @@ mod math;
 
 pub(crate) use attention::{Attention, Queries};
 pub(crate) use gelu::Gelu;
-pub(crate) use layer_norm::{AddLayerNorm, LayerNormWeights};
+pub(crate) use layer_norm::{AddLayerNorm, LayerNorm, LayerNormWeights};
 pub(crate) use linear::{FrozenLinear, LoraLinear};
 
 use candle_core::{CpuStorage, Layout, Result, Shape, Tensor, bail};

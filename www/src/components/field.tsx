@@ -136,3 +136,53 @@ export function ChoiceField<T extends string>({ value, choices, onValue, ...comm
     />
   );
 }
+
+type ChecksProps<T extends string> = Common & {
+  values: T[];
+  choices: Choice<T>[];
+  onValues: (values: T[]) => void;
+};
+
+/** Any number of choices, in the order in which they stand. */
+export function ChecksField<T extends string>(props: ChecksProps<T>) {
+  const { label, hint, path, fault, values, choices, onValues } = props;
+  const id = useId();
+  const wrong = fault?.field.startsWith(path) ? fault : null;
+  const chosen = (value: T, checked: boolean) =>
+    choices
+      .map((choice) => choice.value)
+      .filter((other) => (other === value ? checked : values.includes(other)));
+  return (
+    <div
+      class="field"
+      data-field={path}
+      role="group"
+      aria-labelledby={`${id}-label`}
+      aria-describedby={`${id}-hint ${id}-fault`}
+    >
+      <span class="label" id={`${id}-label`}>
+        {label}
+      </span>
+      <div class="checks">
+        {choices.map((choice) => (
+          <label key={choice.value} class="check">
+            <input
+              type="checkbox"
+              checked={values.includes(choice.value)}
+              onChange={(event) => onValues(chosen(choice.value, event.currentTarget.checked))}
+            />
+            {choice.label}
+          </label>
+        ))}
+      </div>
+      {hint && (
+        <p class="hint" id={`${id}-hint`}>
+          {hint}
+        </p>
+      )}
+      <p class="field-fault" id={`${id}-fault`} role="alert">
+        {wrong?.words}
+      </p>
+    </div>
+  );
+}

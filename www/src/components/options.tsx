@@ -4,7 +4,8 @@ import type { Corpus } from '../api';
 import { OWN, usualSpeed, type Draft } from '../state/draft';
 import { count } from '../text/format';
 import type { FieldFault } from '../text/faults';
-import { AreaField, ChoiceField, NumberField, TextField } from './field';
+import { LORA_TARGETS } from '../text/lora';
+import { AreaField, ChecksField, ChoiceField, NumberField, TextField } from './field';
 
 type Props = {
   draft: Draft;
@@ -205,6 +206,15 @@ function TrainingOptions({ draft, fault, onChange }: Props) {
           onValue={(rank) => onChange({ rank })}
         />
       </div>
+      <ChecksField
+        label="Parts of each layer that learn"
+        hint="More of them can learn more; each makes the update larger and a step slower."
+        path="lora.targets"
+        fault={fault}
+        values={draft.targets}
+        choices={LORA_TARGETS}
+        onValues={(targets) => onChange({ targets })}
+      />
     </fieldset>
   );
 }

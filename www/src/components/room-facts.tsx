@@ -3,6 +3,7 @@
 import { adapterUrl } from '../api';
 import { code, room } from '../state/session';
 import { count, decimal, percent, plural } from '../text/format';
+import { targetWords } from '../text/lora';
 
 const ADAPTER_FILES = ['adapter_model.safetensors', 'adapter_config.json'];
 
@@ -14,7 +15,7 @@ export function RoomFacts() {
     ['Question to the model', task.pattern.replace('{text}', '…').replace('{mask}', '[word]')],
     ['Label words', task.labels.map(({ name, words }) => `${name}: ${words.join(', ')}`).join(' · ')],
     ['Base model', model ? `${model.name}, ${count(model.parameters)} parameters` : settings.model],
-    ['Trained part', `LoRA of rank ${lora.rank} on ${lora.targets.join(' and ')}`],
+    ['Trained part', `LoRA of rank ${lora.rank} on ${targetWords(lora.targets)}`],
     [
       'Training in a tab',
       `${plural(training.epochs, 'pass', 'passes')}, ${training.batch_size} texts a step, learning rate ${decimal(training.learning_rate)}`,

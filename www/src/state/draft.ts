@@ -3,6 +3,7 @@
 import type { Corpus } from '../api';
 import type { Growth } from '../generated/Growth';
 import type { Label } from '../generated/Label';
+import type { LoraTarget } from '../generated/LoraTarget';
 import type { RoomSettings } from '../generated/RoomSettings';
 import type { Texts } from '../generated/Texts';
 import { decimal } from '../text/format';
@@ -30,6 +31,8 @@ export type Draft = {
   learningRate: string;
   epochs: string;
   rank: string;
+  /** The parts of each layer that LoRA adapts; at least one. */
+  targets: LoraTarget[];
 };
 
 const FALLBACK_DEAL = { gold: 8, unlabelled: 40 };
@@ -55,6 +58,7 @@ export function draftOf(settings: RoomSettings): Draft {
     learningRate: decimal(training.learning_rate),
     epochs: String(training.epochs),
     rank: String(lora.rank),
+    targets: lora.targets,
   };
 }
 
@@ -87,6 +91,9 @@ export function read(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): R
   if (draft.title.trim() === '') {
     return { ok: false, fault: { field: 'title', words: 'Give the room a title.' } };
   }
+  if (draft.targets.length === 0) {
+    return { ok: false, fault: { field: 'lora.targets', words: 'Choose at least one part.' } };
+  }
   return { ok: true, settings: settingsOf(draft, defaults, corpora) };
 }
 
@@ -111,6 +118,7 @@ function settingsOf(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): Ro
     lora: {
       ...defaults.lora,
       rank,
+      targets: draft.targets,
       // The scale alpha / rank stays, so that another rank needs no other learning rate.
       alpha: (defaults.lora.alpha / defaults.lora.rank) * rank,
     },

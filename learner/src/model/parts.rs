@@ -1,0 +1,119 @@
+//! The frozen parts of a model, each under the name that Hugging Face gives it.
+
+use candle_core::Tensor;
+use fl_core::settings::LoraTarget;
+
+use crate::Result;
+use crate::ops::{FrozenLinear, LayerNormWeights};
+use crate::weights::Weights;
+
+/// Which of a model's projections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProjectionId(pub(super) usize);
+
+/// Which of a model's layer norms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NormId(pub(super) usize);
+
+/// Which of a model's embedding tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TableId(pub(super) usize);
+
+/// A linear layer. Layers that share one, as ALBERT's do, share its id.
+#[derive(Debug)]
+pub(crate) struct ProjectionPart {
+    /// Its path in the Hugging Face model, `bert.encoder.layer.0.attention.self.query` say.
+    pub(crate) path: String,
+    /// The LoRA targets that mean it: none for one outside the layers, several for a fused one.
+    pub(crate) targets: &'static [LoraTarget],
+    pub(crate) linear: FrozenLinear,
+}
+
+/// A layer norm.
+#[derive(Debug)]
+pub(crate) struct NormPart {
+    /// Its path in the Hugging Face model.
+    pub(crate) path: String,
+    pub(crate) weights: LayerNormWeights,
+}
+
+/// A table of embeddings, one a row.
+#[derive(Debug)]
+pub(crate) struct TablePart {
+    /// Its path in the Hugging Face model.
+    pub(crate) path: String,
+    pub(crate) rows: Tensor,
+}
+
+/// Every part of a model, by id.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) projections: Vec<ProjectionPart>,
+    pub(crate) norms: Vec<NormPart>,
+    pub(crate) tables: Vec<TablePart>,
+}
+
+impl Parts {
+    pub(crate) fn table(&self, id: TableId) -> &TablePart {
+        &self.tables[id.0]
+    }
+}
+
+impl ProjectionPart {
+    /// Whether LoRA on these targets adapts it.
+    pub(crate) fn is_among(&self, targets: &[LoraTarget]) -> bool {
+        self.targets.iter().any(|target| targets.contains(target))
+    }
+
+    /// The two names under which PEFT keeps its matrices, A (rank, in) and B (out, rank).
+    pub(crate) fn lora_names(&self) -> [String; 2] {
+        ["lora_A", "lora_B"].map(|matrix| format!("base_model.model.{}.{matrix}.weight", self.path))
+    }
+}
+
+/// Reads the parts of a model one after the other.
+pub(crate) struct Reader<'w, 'b> {
+    pub(crate) weights: &'w mut Weights<'b>,
+    pub(crate) parts: Parts,
+}
+
+impl<'w, 'b> Reader<'w, 'b> {
+    pub(crate) fn new(weights: &'w mut Weights<'b>) -> Self {
+        let parts = Parts::default();
+        Self { weights, parts }
+    }
+
+    /// A linear layer of weight (output, input).
+    pub(crate) fn projection(
+        &mut self,
+        path: &str,
+        targets: &'static [LoraTarget],
+        [output, input]: [usize; 2],
+    ) -> Result<ProjectionId> {
+        let part = ProjectionPart {
+            path: path.into(),
+            targets,
+            linear: self.weights.linear(path, output, input)?,
+        };
+        self.parts.projections.push(part);
+        Ok(ProjectionId(self.parts.projections.len() - 1))
+    }
+
+    /// A layer norm over rows of `size`.
+    pub(crate) fn norm(&mut self, path: &str, size: usize, epsilon: f64) -> Result<NormId> {
+        let part = NormPart {
+            path: path.into(),
+            weights: self.weights.layer_norm(path, size, epsilon)?,
+        };
+        self.parts.norms.push(part);
+        Ok(NormId(self.parts.norms.len() - 1))
+    }
+
+    /// A table of embeddings (rows, width).
+    pub(crate) fn table(&mut self, path: &str, shape: [usize; 2]) -> Result<TableId> {
+        let rows = self.weights.tensor(&format!("{path}.weight"), &shape)?;
+        let path = path.into();
+        self.parts.tables.push(TablePart { path, rows });
+        Ok(TableId(self.parts.tables.len() - 1))
+    }
+}
