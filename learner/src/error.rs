@@ -149,8 +149,8 @@ pub enum LearnerError {
 impl LearnerError {
     pub(crate) fn file(file: impl Into<String>, reason: impl ToString) -> Self {
         Self::File {
-            file: file.into(),
-            reason: reason.to_string(),
+            file: one_line(&file.into()),
+            reason: one_line(&reason.to_string()),
         }
     }
 
@@ -163,8 +163,8 @@ impl LearnerError {
         Self::Field {
             file,
             field,
-            expected: expected.to_string(),
-            got: got.to_string(),
+            expected: one_line(&expected.to_string()),
+            got: one_line(&got.to_string()),
         }
     }
 
@@ -178,5 +178,35 @@ impl LearnerError {
             expected: expected.to_string(),
             got: got.to_string(),
         }
+    }
+}
+
+/// Most characters of a file that an error repeats.
+const QUOTED: usize = 200;
+
+/// Words that may come from a file, on one line and no longer than a person reads.
+fn one_line(words: &str) -> String {
+    let most = words.char_indices().nth(QUOTED);
+    let (start, more) = match most {
+        Some((end, _)) => (&words[..end], "…"),
+        None => (words, ""),
+    };
+    let visible = |letter: char| if letter.is_control() { ' ' } else { letter };
+    start.chars().map(visible).chain(more.chars()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_file_stay_on_one_line() {
+        let words = LearnerError::field(CONFIG, "hidden_act", "gelu", "a\nb\0c").to_string();
+        assert_eq!(words, "config.json, hidden_act: expected gelu, got a b c");
+        let long = LearnerError::file(CONFIG, "é".repeat(100_000)).to_string();
+        assert!(
+            long.ends_with("éé…") && long.chars().count() < 300,
+            "{long}"
+        );
     }
 }
