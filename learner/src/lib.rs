@@ -22,6 +22,7 @@ mod schedule;
 pub mod testing;
 pub mod texts;
 mod tokenize;
+mod tokenizer_json;
 mod trainer;
 mod verbalizer;
 mod weights;

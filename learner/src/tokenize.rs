@@ -5,6 +5,7 @@ use tokenizers::{Model as _, Tokenizer};
 
 use crate::Result;
 use crate::error::{LearnerError, TOKENIZER};
+use crate::tokenizer_json::splitting_parts;
 
 /// Splits text into token ids.
 #[derive(Clone, Debug)]
@@ -18,8 +19,8 @@ pub(crate) struct Vocabulary {
 impl Vocabulary {
     /// Reads a `tokenizer.json` for a model with `size` word embeddings.
     pub(crate) fn new(json: &[u8], size: usize) -> Result<Self> {
-        let mut tokenizer =
-            Tokenizer::from_bytes(json).map_err(|error| LearnerError::file(TOKENIZER, error))?;
+        let mut tokenizer = Tokenizer::from_bytes(splitting_parts(json)?)
+            .map_err(|error| LearnerError::file(TOKENIZER, error))?;
         let ModelWrapper::WordPiece(words) = tokenizer.get_model() else {
             let got = match tokenizer.get_model() {
                 ModelWrapper::BPE(_) => "BPE",
@@ -58,10 +59,6 @@ impl Vocabulary {
         let mask = special("mask token", "[MASK]")?;
         // A text that says "[MASK]" means these six characters, not the place to fill in.
         tokenizer.set_encode_special_tokens(true);
-        tokenizer.with_padding(None);
-        tokenizer
-            .with_truncation(None)
-            .map_err(|error| LearnerError::file(TOKENIZER, error))?;
         Ok(Self {
             tokenizer,
             start,
