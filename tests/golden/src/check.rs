@@ -7,6 +7,16 @@ use learner::{BaseModel, Encoded, Example, Learner, Trainer};
 use crate::measure::{error, largest_error};
 use crate::{Measured, Model, Numbers, Run};
 
+/// Every projection of a layer.
+const ALL: [LoraTarget; 6] = [
+    LoraTarget::Query,
+    LoraTarget::Key,
+    LoraTarget::Value,
+    LoraTarget::AttentionOutput,
+    LoraTarget::FeedForwardIn,
+    LoraTarget::FeedForwardOut,
+];
+
 /// Compares everything about one model.
 ///
 /// # Panics
@@ -20,6 +30,7 @@ pub fn check(model: &'static Model) -> Vec<Measured> {
     };
     check.base_model();
     check.adapter("attention", &[LoraTarget::Query, LoraTarget::Value]);
+    check.adapter("all", &ALL);
     check.measured
 }
 
