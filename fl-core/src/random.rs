@@ -16,6 +16,9 @@ pub enum Purpose {
     SoftLabels,
     /// Shuffling examples; the index is the client's and round's.
     Shuffle,
+    /// Dropout in training; the index is the client's and round's, the stream the step's and
+    /// call's.
+    Dropout,
 }
 
 /// The generator for one purpose; `index` tells rounds or clients apart.

@@ -11,7 +11,7 @@ use crate::partition::Deal;
 use crate::soft_labels::SoftLabelSettings;
 use crate::task::Task;
 
-pub use lora::{LoraSettings, LoraTarget};
+pub use lora::{LoraScaling, LoraSettings, LoraTarget};
 
 /// Everything that decides how a room learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -349,13 +349,8 @@ mod tests {
     #[test]
     fn each_bad_field_is_named() {
         type Spoil = fn(&mut RoomSettings);
-        let cases: [(&str, Spoil); 9] = [
+        let cases: [(&str, Spoil); 6] = [
             ("title", |s| s.title = " ".into()),
-            ("lora.rank", |s| s.lora.rank = 0),
-            ("lora.alpha", |s| s.lora.alpha = f32::NAN),
-            ("lora.targets", |s| {
-                s.lora.targets = vec![LoraTarget::Query, LoraTarget::Query]
-            }),
             ("training.learning_rate", |s| {
                 s.training.learning_rate = f32::INFINITY
             }),

@@ -49,6 +49,11 @@ describe('the form for a room', () => {
     expect(settingsFor({ rank: '4' }).lora).toMatchObject({ rank: 4, alpha: 8 });
   });
 
+  it('lets a rank-stabilised scale change with the rank', () => {
+    const lora = settingsFor({ rank: '4', scaling: 'rank_stabilised', dropout: '12.5' }).lora;
+    expect(lora).toMatchObject({ rank: 4, alpha: 16, scaling: 'rank_stabilised', dropout: 0.125 });
+  });
+
   it('reads the growth of the soft labels', () => {
     expect(settingsFor({ growth: 'off', speed: '' }).soft_labels.growth).toEqual({ by: 'off' });
     const factor = settingsFor({ growth: 'factor', speed: '1.5' });

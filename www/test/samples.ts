@@ -18,7 +18,7 @@ export const settings: RoomSettings = {
     max_tokens: 96,
   },
   texts: { from: 'corpus', corpus: 'reviews', deal: { gold: 8, unlabelled: 40 } },
-  lora: { rank: 8, alpha: 16, targets: ['query', 'value'] },
+  lora: { rank: 8, alpha: 16, scaling: 'standard', dropout: 0, targets: ['query', 'value'] },
   training: {
     learning_rate: 0.0010000000474974513,
     epochs: 2,

@@ -1,19 +1,24 @@
-//! Which of a model's matrices LoRA adapts, and how.
+//! The settings of LoRA: which matrices are trained beside the frozen weights, and how.
 
 use serde::{Deserialize, Serialize};
 
 use super::within;
 use crate::error::SettingsError;
 
-/// Shape of the LoRA matrices: `W = W0 + (alpha / rank) · B · A` (Hu et al. 2021).
+/// Shape of the LoRA matrices: `W = W0 + scale · B · A` (Hu et al. 2021).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct LoraSettings {
     /// Rank r of A (r × in) and B (out × r). 1 to 256.
     pub rank: u32,
-    /// Numerator of the scale alpha / rank.
+    /// Numerator of the scale. Above 0, at most 4096.
     pub alpha: f32,
+    /// How the scale follows from alpha and rank.
+    pub scaling: LoraScaling,
+    /// Probability with which each input of A is left out of a training step; the others are
+    /// divided by 1 − dropout. From 0 to below 1. Scoring leaves nothing out.
+    pub dropout: f32,
     /// The adapted projections, in every layer.
     pub targets: Vec<LoraTarget>,
 }
@@ -23,16 +28,23 @@ impl Default for LoraSettings {
         Self {
             rank: 8,
             alpha: 16.0,
+            scaling: LoraScaling::Standard,
+            dropout: 0.0,
             targets: vec![LoraTarget::Query, LoraTarget::Value],
         }
     }
 }
 
-impl LoraSettings {
-    /// The factor alpha / rank before B · A.
-    pub fn scale(&self) -> f32 {
-        self.alpha / self.rank as f32
-    }
+/// How the factor before B · A follows from alpha and rank.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub enum LoraScaling {
+    /// alpha / rank (Hu et al. 2021).
+    #[default]
+    Standard,
+    /// alpha / √rank, which keeps large ranks learning (Kalajdzievski 2023, arXiv 2312.03732).
+    RankStabilised,
 }
 
 /// A projection of a transformer layer that LoRA can adapt.
@@ -58,14 +70,27 @@ pub enum LoraTarget {
 }
 
 impl LoraSettings {
-    pub(super) fn check(&self) -> Result<(), SettingsError> {
+    /// The factor before B · A.
+    pub fn scale(&self) -> f32 {
+        let rank = self.rank as f32;
+        match self.scaling {
+            LoraScaling::Standard => self.alpha / rank,
+            LoraScaling::RankStabilised => self.alpha / rank.sqrt(),
+        }
+    }
+
+    /// Checks every field against its documented range.
+    ///
+    /// # Errors
+    /// The first field out of range, as `lora.` and its name.
+    pub fn check(&self) -> Result<(), SettingsError> {
         within("lora.rank", self.rank.into(), 1.0, 256.0)?;
-        within(
-            "lora.alpha",
-            self.alpha.into(),
-            f64::from(f32::MIN_POSITIVE),
-            4096.0,
-        )?;
+        let least = f64::from(f32::MIN_POSITIVE);
+        within("lora.alpha", self.alpha.into(), least, 4096.0)?;
+        if !(0.0..1.0).contains(&self.dropout) {
+            let (expected, got) = ("from 0 to below 1", self.dropout.to_string());
+            return Err(SettingsError::new("lora.dropout", expected, got));
+        }
         let mut targets = self.targets.clone();
         targets.sort_unstable();
         targets.dedup();
@@ -77,5 +102,43 @@ impl LoraSettings {
             ));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scale_follows_the_scaling() {
+        let scale = |scaling| {
+            let settings = LoraSettings {
+                rank: 16,
+                alpha: 8.0,
+                scaling,
+                ..LoraSettings::default()
+            };
+            settings.scale()
+        };
+        assert_eq!(scale(LoraScaling::Standard), 0.5);
+        assert_eq!(scale(LoraScaling::RankStabilised), 2.0);
+    }
+
+    #[test]
+    fn each_bad_field_is_named() {
+        type Spoil = fn(&mut LoraSettings);
+        let cases: [(&str, Spoil); 6] = [
+            ("lora.rank", |s| s.rank = 0),
+            ("lora.alpha", |s| s.alpha = f32::NAN),
+            ("lora.dropout", |s| s.dropout = 1.0),
+            ("lora.dropout", |s| s.dropout = f32::NAN),
+            ("lora.targets", |s| s.targets = Vec::new()),
+            ("lora.targets", |s| s.targets = vec![LoraTarget::Query; 2]),
+        ];
+        for (field, spoil) in cases {
+            let mut settings = LoraSettings::default();
+            spoil(&mut settings);
+            assert_eq!(settings.check().unwrap_err().field, field);
+        }
     }
 }

@@ -56,6 +56,7 @@ impl Check {
             rank: self.numbers.rank,
             alpha: self.numbers.alpha,
             targets: targets.to_vec(),
+            ..LoraSettings::default()
         }
     }
 

@@ -205,6 +205,27 @@ function TrainingOptions({ draft, fault, onChange }: Props) {
           value={draft.rank}
           onValue={(rank) => onChange({ rank })}
         />
+        <ChoiceField
+          label="Weight of the update"
+          hint="Standard: the same for every size. Rank-stabilised: falls more slowly with the size, so that large updates learn more."
+          path="lora.scaling"
+          fault={fault}
+          value={draft.scaling}
+          choices={[
+            { value: 'standard', label: 'standard' },
+            { value: 'rank_stabilised', label: 'rank-stabilised (rsLoRA)' },
+          ]}
+          onValue={(scaling) => onChange({ scaling })}
+        />
+        <NumberField
+          label="Dropout"
+          hint="Share of the update’s inputs that each step leaves out at random, against learning few texts by heart."
+          path="lora.dropout"
+          fault={fault}
+          unit="%"
+          value={draft.dropout}
+          onValue={(dropout) => onChange({ dropout })}
+        />
       </div>
       <ChecksField
         label="Parts of each layer that learn"

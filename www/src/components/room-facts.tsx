@@ -1,6 +1,7 @@
 // The settings of the room, for those who want to know exactly, and the adapter to take along.
 
 import { adapterUrl } from '../api';
+import type { LoraSettings } from '../generated/LoraSettings';
 import { code, room } from '../state/session';
 import { count, decimal, percent, plural } from '../text/format';
 import { targetWords } from '../text/lora';
@@ -15,7 +16,7 @@ export function RoomFacts() {
     ['Question to the model', task.pattern.replace('{text}', '…').replace('{mask}', '[word]')],
     ['Label words', task.labels.map(({ name, words }) => `${name}: ${words.join(', ')}`).join(' · ')],
     ['Base model', model ? `${model.name}, ${count(model.parameters)} parameters` : settings.model],
-    ['Trained part', `LoRA of rank ${lora.rank} on ${targetWords(lora.targets)}`],
+    ['Trained part', trainedPart(lora)],
     [
       'Training in a tab',
       `${plural(training.epochs, 'pass', 'passes')}, ${training.batch_size} texts a step, learning rate ${decimal(training.learning_rate)}`,
@@ -49,6 +50,14 @@ export function RoomFacts() {
       )}
     </details>
   );
+}
+
+/** What is trained, with the settings that differ from the usual ones. */
+function trainedPart({ rank, scaling, dropout, targets }: LoraSettings): string {
+  const parts = [`LoRA of rank ${rank} on ${targetWords(targets)}`];
+  if (scaling === 'rank_stabilised') parts.push('rank-stabilised');
+  if (dropout > 0) parts.push(`dropout ${percent(dropout)}`);
+  return parts.join(', ');
 }
 
 type Growth = NonNullable<typeof room.value.settings>['soft_labels']['growth'];

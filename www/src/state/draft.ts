@@ -4,6 +4,8 @@ import type { Corpus } from '../api';
 import type { Growth } from '../generated/Growth';
 import type { Label } from '../generated/Label';
 import type { LoraTarget } from '../generated/LoraTarget';
+import type { LoraScaling } from '../generated/LoraScaling';
+import type { LoraSettings } from '../generated/LoraSettings';
 import type { RoomSettings } from '../generated/RoomSettings';
 import type { Texts } from '../generated/Texts';
 import { decimal } from '../text/format';
@@ -33,9 +35,13 @@ export type Draft = {
   rank: string;
   /** The parts of each layer that LoRA adapts; at least one. */
   targets: LoraTarget[];
+  scaling: LoraScaling;
+  dropout: string;
 };
 
 const FALLBACK_DEAL = { gold: 8, unlabelled: 40 };
+/** Numbers that need not be whole. */
+const FRACTIONS = ['training.learning_rate', 'soft_labels.growth', 'lora.dropout'];
 const SPEEDS = { fraction: '25', factor: '2', off: '' };
 
 /** The form filled with the server's defaults. */
@@ -59,6 +65,8 @@ export function draftOf(settings: RoomSettings): Draft {
     epochs: String(training.epochs),
     rank: String(lora.rank),
     targets: lora.targets,
+    scaling: lora.scaling,
+    dropout: decimal(lora.dropout * 100),
   };
 }
 
@@ -82,6 +90,7 @@ export function read(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): R
     ['training.learning_rate', draft.learningRate],
     ['training.epochs', draft.epochs],
     ['lora.rank', draft.rank],
+    ['lora.dropout', draft.dropout],
   ];
   if (draft.growth !== 'off') numbers.push(['soft_labels.growth', draft.speed]);
   for (const [field, text] of numbers) {
@@ -119,8 +128,9 @@ function settingsOf(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): Ro
       ...defaults.lora,
       rank,
       targets: draft.targets,
-      // The scale alpha / rank stays, so that another rank needs no other learning rate.
-      alpha: (defaults.lora.alpha / defaults.lora.rank) * rank,
+      alpha: alphaOf(draft.scaling, rank, defaults.lora),
+      scaling: draft.scaling,
+      dropout: Number(draft.dropout) / 100,
     },
     training: {
       ...defaults.training,
@@ -137,6 +147,14 @@ function settingsOf(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): Ro
       rounds: Number(draft.rounds),
     },
   };
+}
+
+/**
+ * Alpha for another rank: the standard scale alpha / rank stays, so that no other learning rate is
+ * needed; a rank-stabilised scale is meant to change with the rank, so there alpha stays.
+ */
+function alphaOf(scaling: LoraScaling, rank: number, usual: LoraSettings): number {
+  return scaling === 'standard' ? (usual.alpha / usual.rank) * rank : usual.alpha;
 }
 
 /** `positive: great, good` on each line. */
@@ -163,7 +181,7 @@ function speedOf(growth: Growth): string {
 function numberFault(field: string, text: string): FieldFault | null {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value)) return { field, words: 'Enter a number.' };
-  const whole = field !== 'training.learning_rate' && field !== 'soft_labels.growth';
+  const whole = !FRACTIONS.includes(field);
   if (whole && (!Number.isInteger(value) || value < 0)) {
     return { field, words: 'Enter a whole number, 0 or more.' };
   }
