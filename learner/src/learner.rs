@@ -2,20 +2,20 @@
 
 use std::sync::OnceLock;
 
-use fl_core::adapter::{Adapter, AdapterLayout, Matrix};
+use fl_core::adapter::{Adapter, AdapterLayout};
 use fl_core::settings::LoraSettings;
 use fl_core::soft_labels::softmax;
 use fl_core::task::Task;
 
 use candle_core::{Device, Tensor};
 
+use crate::dropout::Noise;
 use crate::error::LearnerError;
 use crate::evaluation::{Evaluation, Tally, log_sum_exp};
-use crate::lora::{self, Trainable};
-use crate::model::{Active, BaseModel};
-use crate::ops::FrozenLinear;
+use crate::model::BaseModel;
 use crate::prompt::{Encoded, Prompt};
 use crate::trainer::{Example, Gradient};
+use crate::tuning::{Ready, Tuning};
 use crate::{Result, verbalizer};
 
 /// Most tokens that one forward pass holds, so that memory stays small whatever is asked.
@@ -26,13 +26,14 @@ const TOKENS_AT_ONCE: usize = 1024;
 pub struct Learner {
     base: BaseModel,
     task: Task,
-    lora: LoraSettings,
+    tuning: Tuning,
     prompt: Prompt,
-    head: FrozenLinear,
+    /// Token ids of each label's words.
+    words: Vec<Vec<u32>>,
     layout: AdapterLayout,
     adapter: Adapter,
-    /// The model with the adapter merged, made when first asked for.
-    merged: OnceLock<Active>,
+    /// The model with the adapter in it, made when first asked for.
+    ready: OnceLock<Ready>,
 }
 
 impl Learner {
@@ -42,23 +43,33 @@ impl Learner {
     /// A task out of its range, a label word that is not one token of the vocabulary, or a
     /// pattern that leaves no room for text.
     pub fn new(base: BaseModel, task: &Task, lora: &LoraSettings) -> Result<Self> {
+        Self::tuned_by(base, task, Tuning::Lora(lora.clone()))
+    }
+
+    /// A learner that trains every parameter of the model, from the base model's own values on.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`].
+    pub fn full(base: BaseModel, task: &Task) -> Result<Self> {
+        Self::tuned_by(base, task, Tuning::Full)
+    }
+
+    /// A learner whose training changes what `tuning` says.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`].
+    pub fn tuned_by(base: BaseModel, task: &Task, tuning: Tuning) -> Result<Self> {
         task.check()?;
-        if lora.rank == 0 || lora.rank as usize > base.hidden() || !lora.scale().is_finite() {
-            let expected = format!("1 to {}, with a finite alpha", base.hidden());
-            let got = format!("{} with alpha {}", lora.rank, lora.alpha);
-            return Err(LearnerError::argument("LoRA rank", expected, got));
-        }
-        let words = verbalizer::label_words(base.vocabulary(), &task.labels)?;
-        let layout = lora::layout(&base, lora);
+        tuning.check(&base)?;
         Ok(Self {
+            words: verbalizer::label_words(base.vocabulary(), &task.labels)?,
             prompt: Prompt::new(base.vocabulary(), task, base.positions())?,
-            head: base.decoder(&words)?,
-            adapter: lora::initial(&layout, 0),
-            layout,
+            adapter: tuning.initial(&base, 0),
+            layout: tuning.layout(&base),
             task: task.clone(),
-            lora: lora.clone(),
+            tuning,
             base,
-            merged: OnceLock::new(),
+            ready: OnceLock::new(),
         })
     }
 
@@ -82,9 +93,15 @@ impl Learner {
         self.layout.clone()
     }
 
-    /// A first adapter: A uniform in ±1/√in, B zero. The same for the same seed everywhere.
+    /// What training changes.
+    pub fn tuning(&self) -> &Tuning {
+        &self.tuning
+    }
+
+    /// A first adapter, the same for the same seed everywhere: A uniform in ±1/√in and B zero;
+    /// for full training the base model's values, whatever the seed.
     pub fn initial_adapter(&self, seed: u32) -> Adapter {
-        lora::initial(&self.layout, seed)
+        self.tuning.initial(&self.base, seed)
     }
 
     /// The text in the task's pattern; a long text is cut at its end, the pattern never.
@@ -101,7 +118,7 @@ impl Learner {
     pub fn load(&mut self, adapter: &Adapter) -> Result<()> {
         self.layout.check(adapter)?;
         self.adapter = adapter.clone();
-        self.merged = OnceLock::new();
+        self.ready = OnceLock::new();
         Ok(())
     }
 
@@ -118,11 +135,11 @@ impl Learner {
     /// # Errors
     /// [`LearnerError::Compute`] when a computation fails.
     pub fn scores(&self, texts: &[Encoded]) -> Result<Vec<Vec<f32>>> {
-        let merged = match self.merged.get() {
-            Some(merged) => merged,
+        let ready = match self.ready.get() {
+            Some(ready) => ready,
             None => {
-                let merged = lora::merged(&self.base, &self.lora, &self.adapter)?;
-                self.merged.get_or_init(|| merged)
+                let ready = self.tuning.ready(&self.base, &self.words, &self.adapter)?;
+                self.ready.get_or_init(|| ready)
             }
         };
         let mut scores = Vec::with_capacity(texts.len());
@@ -130,7 +147,7 @@ impl Learner {
         while !rest.is_empty() {
             let (batch, later) = rest.split_at(fitting(rest));
             let batch: Vec<&Encoded> = batch.iter().collect();
-            let rows = self.base.forward(&batch, merged, &self.head)?;
+            let rows = self.base.forward(&batch, &ready.active, &ready.head)?;
             scores.extend(rows.to_vec2::<f32>()?);
             rest = later;
         }
@@ -154,11 +171,26 @@ impl Learner {
     /// [`LearnerError::Argument`] for an empty batch or a target of other length than the labels,
     /// [`LearnerError::Diverged`] when the loss is not finite.
     pub fn gradient(&self, batch: &[Example]) -> Result<Gradient> {
+        self.gradient_with(batch, None)
+    }
+
+    /// The same with LoRA's dropout, as a training step has it; `noise` decides what is left out.
+    ///
+    /// # Errors
+    /// Those of [`Self::gradient`].
+    pub fn training_gradient(&self, batch: &[Example], noise: Noise) -> Result<Gradient> {
+        self.gradient_with(batch, Some(noise))
+    }
+
+    fn gradient_with(&self, batch: &[Example], noise: Option<Noise>) -> Result<Gradient> {
         self.check_batch(batch)?;
-        let Trainable { active, variables } =
-            lora::trainable(&self.base, &self.lora, &self.adapter)?;
         let prompts: Vec<&Encoded> = batch.iter().map(|example| &example.encoded).collect();
-        let scores = self.base.forward(&prompts, &active, &self.head)?;
+        let (base, words) = (&self.base, &self.words);
+        let trainable = self
+            .tuning
+            .trainable(base, words, &self.adapter, &prompts, noise)?;
+        let Ready { active, head } = &trainable.ready;
+        let scores = base.forward(&prompts, active, head)?;
         let weight: f32 = batch.iter().map(|example| example.weight).sum();
         let (mut loss, mut slopes) = (0.0, Vec::new());
         for (example, scores) in batch.iter().zip(scores.to_vec2::<f32>()?) {
@@ -177,18 +209,10 @@ impl Learner {
         let slopes = Tensor::from_vec(slopes, scores.shape(), &Device::Cpu)?;
         let gradients = (scores * slopes)?.sum_all()?.backward()?;
         let mut matrices = Adapter::default();
-        for (name, variable) in variables {
-            let (rows, columns) = self.layout.shapes[&name];
-            let values = match gradients.get(&variable) {
-                Some(gradient) => gradient.flatten_all()?.to_vec1()?,
-                None => vec![0.0; rows * columns],
-            };
-            let matrix = Matrix {
-                rows,
-                columns,
-                values,
-            };
-            matrices.matrices.insert(name, matrix);
+        for variable in trainable.variables {
+            let shape = self.layout.shapes[&variable.name];
+            let matrix = variable.gradient(&gradients, shape)?;
+            matrices.matrices.insert(variable.name, matrix);
         }
         Ok(Gradient {
             loss,
@@ -200,7 +224,7 @@ impl Learner {
     /// Lets `change` move the adapter's values.
     pub(crate) fn update(&mut self, change: impl FnOnce(&mut Adapter)) {
         change(&mut self.adapter);
-        self.merged = OnceLock::new();
+        self.ready = OnceLock::new();
     }
 
     fn check_batch(&self, batch: &[Example]) -> Result<()> {

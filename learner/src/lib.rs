@@ -8,8 +8,10 @@
 
 mod client;
 mod config;
+mod dropout;
 pub mod error;
 pub mod evaluation;
+mod full;
 mod learner;
 mod lora;
 mod model;
@@ -24,10 +26,12 @@ pub mod texts;
 mod tokenize;
 mod tokenizer_json;
 mod trainer;
+mod tuning;
 mod verbalizer;
 mod weights;
 
 pub use client::{Holding, LocalClient};
+pub use dropout::Noise;
 pub use error::LearnerError;
 pub use evaluation::{Evaluation, Tally};
 pub use learner::Learner;
@@ -37,6 +41,7 @@ pub use prompt::Encoded;
 pub use round::{ClientTexts, LocalRound, Outcome, Step};
 pub use schedule::Schedule;
 pub use trainer::{Example, Gradient, StepResult, Trainer};
+pub use tuning::Tuning;
 pub use weights::WeightFile;
 
 /// What fallible functions of this crate return.

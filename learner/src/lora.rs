@@ -1,5 +1,7 @@
 //! LoRA matrices (Hu et al. 2021): their layout, first values, and the model with them.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Tensor, Var};
 use fl_core::adapter::{Adapter, AdapterLayout, Matrix};
 use fl_core::random::{Purpose, generator};
@@ -7,7 +9,9 @@ use fl_core::settings::LoraSettings;
 use rand::RngExt as _;
 
 use crate::Result;
+use crate::dropout::{Dropout, Noise};
 use crate::model::{Active, BaseModel, Projection, ProjectionPart};
+use crate::tuning::{Rows, Variable};
 
 /// Names and shapes: A (rank, in) and B (out, rank) of every adapted projection.
 pub(crate) fn layout(base: &BaseModel, lora: &LoraSettings) -> AdapterLayout {
@@ -43,7 +47,7 @@ pub(crate) fn initial(layout: &AdapterLayout, seed: u32) -> Adapter {
     }
 }
 
-/// The model with the adapter merged into it: W + (alpha / rank) · B · A.
+/// The model with the adapter merged into it: W + scale · B · A.
 pub(crate) fn merged(base: &BaseModel, lora: &LoraSettings, adapter: &Adapter) -> Result<Active> {
     adapted(base, lora, |part| {
         let [a, b] = part
@@ -54,24 +58,26 @@ pub(crate) fn merged(base: &BaseModel, lora: &LoraSettings, adapter: &Adapter) -
     })
 }
 
-/// The model with an adapter beside it, and its matrices in the order of their names.
-pub(crate) struct Trainable {
-    pub(crate) active: Active,
-    pub(crate) variables: Vec<(String, Var)>,
-}
-
-/// The model with the adapter's matrices beside its projections as variables.
+/// The model with the adapter's matrices beside its projections as variables, and with dropout
+/// before A where `noise` says which.
 pub(crate) fn trainable(
     base: &BaseModel,
     lora: &LoraSettings,
     adapter: &Adapter,
-) -> Result<Trainable> {
+    noise: Option<Noise>,
+) -> Result<(Active, Vec<Variable>)> {
+    let noise = noise.filter(|_| lora.dropout > 0.0);
+    let dropout = noise.map(|noise| Arc::new(Dropout::new(lora.dropout, noise)));
     let mut variables = Vec::new();
     let active = adapted(base, lora, |part| {
         let [a, b] = part.lora_names().map(|name| -> Result<Tensor> {
             let variable = Var::from_tensor(&tensor(&adapter.matrices[&name])?)?;
             let tensor = variable.as_tensor().clone();
-            variables.push((name, variable));
+            variables.push(Variable {
+                name,
+                variable,
+                rows: Rows::All,
+            });
             Ok(tensor)
         });
         Ok(Projection::Lora {
@@ -79,10 +85,10 @@ pub(crate) fn trainable(
             scale: lora.scale(),
             a: a?,
             b: b?,
+            dropout: dropout.clone(),
         })
     })?;
-    variables.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(Trainable { active, variables })
+    Ok((active, variables))
 }
 
 /// The model with its target projections as `adapt` makes them.
@@ -91,9 +97,11 @@ fn adapted(
     lora: &LoraSettings,
     mut adapt: impl FnMut(&ProjectionPart) -> Result<Projection>,
 ) -> Result<Active> {
-    Active::new(base.parts(), |part| match part.is_among(&lora.targets) {
-        true => adapt(part),
-        false => Ok(Projection::Frozen(part.linear.clone())),
+    Active::new(base.parts(), base.decoder(), |part| {
+        match part.is_among(&lora.targets) {
+            true => adapt(part),
+            false => Ok(Projection::Frozen(part.linear.clone())),
+        }
     })
 }
 

@@ -9,12 +9,11 @@ mod parts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 use crate::Result;
 use crate::config::Config;
 use crate::error::WEIGHTS;
-use crate::ops::FrozenLinear;
 use crate::prompt::Encoded;
 use crate::tokenize::Vocabulary;
 use crate::weights::{WeightFile, Weights};
@@ -22,8 +21,8 @@ use encoder::Encoder;
 use packed::Packed;
 use parts::{Parts, Reader};
 
-pub(crate) use active::{Active, Projection};
-pub(crate) use parts::ProjectionPart;
+pub(crate) use active::{Active, Norm, Projection, Source, Table};
+pub(crate) use parts::{Decoder, NormPart, ProjectionPart, TablePart};
 
 /// A base model: tokenizer and frozen f32 tensors. Cheap to clone; clones share the tensors.
 #[derive(Clone, Debug)]
@@ -35,9 +34,7 @@ struct Base {
     vocabulary: Vocabulary,
     parts: Parts,
     encoder: Encoder,
-    /// One row a word, tied to the word embeddings where the file has none of its own.
-    decoder: Tensor,
-    decoder_bias: Vec<f32>,
+    decoder: Decoder,
     parameters: u64,
     stored: BTreeMap<String, u64>,
 }
@@ -116,18 +113,18 @@ impl BaseModel {
         &self.0.parts
     }
 
-    /// The decoder's part for these words, one row per list of words: the mean of their rows.
-    ///
-    /// The mean logit of several words is linear in the hidden state, so it is one row's logit.
-    pub(crate) fn decoder(&self, words: &[Vec<u32>]) -> Result<FrozenLinear> {
-        let (mut rows, mut bias) = (Vec::new(), Vec::new());
-        for words in words {
-            let ids = Tensor::new(&words[..], &Device::Cpu)?;
-            rows.push(self.0.decoder.index_select(&ids, 0)?.mean_keepdim(0)?);
-            let biases = words.iter().map(|&id| self.0.decoder_bias[id as usize]);
-            bias.push(biases.sum::<f32>() / words.len() as f32);
-        }
-        Ok(FrozenLinear::new(Tensor::cat(&rows, 0)?, bias))
+    pub(crate) fn decoder(&self) -> &Decoder {
+        &self.0.decoder
+    }
+
+    /// The table that the decoder's rows are in.
+    pub(crate) fn decoder_rows(&self) -> &TablePart {
+        self.0.parts.table(self.0.decoder.rows)
+    }
+
+    /// The table that token ids are looked up in.
+    pub(crate) fn words(&self) -> &TablePart {
+        self.0.parts.table(self.0.encoder.words)
     }
 
     /// The label scores at each prompt's mask.
@@ -138,10 +135,10 @@ impl BaseModel {
         &self,
         prompts: &[&Encoded],
         active: &Active,
-        head: &FrozenLinear,
+        head: &Projection,
     ) -> Result<Tensor> {
         let x = self.0.encoder.forward(&Packed::new(prompts), active)?;
-        Ok(head.forward(&x)?)
+        head.forward(&x)
     }
 }
 
@@ -149,15 +146,10 @@ impl Base {
     fn new(config: Config, vocabulary: Vocabulary, weights: &mut Weights<'_>) -> Result<Self> {
         let mut reader = Reader::new(weights);
         let encoder = Encoder::read(&config, &mut reader)?;
-        let parts = reader.parts;
-        let (size, hidden) = (config.vocab_size, config.hidden_size);
+        let shape = [config.vocab_size, config.hidden_size];
         let bias = ["cls.predictions.bias", "cls.predictions.decoder.bias"];
-        let decoder_bias = weights.values(&bias, &[size])?;
-        let decoder = weights.find(&["cls.predictions.decoder.weight"], &[size, hidden])?;
-        let decoder = match decoder {
-            Some(values) => Tensor::from_vec(values, (size, hidden), &Device::Cpu)?,
-            None => parts.table(encoder.words).rows.clone(),
-        };
+        let decoder = reader.decoder("cls.predictions.decoder", &bias, shape, encoder.words)?;
+        let parts = reader.parts;
         Ok(Self {
             parameters: weights.parameters(),
             stored: weights.stored(),
@@ -166,7 +158,6 @@ impl Base {
             parts,
             encoder,
             decoder,
-            decoder_bias,
         })
     }
 }

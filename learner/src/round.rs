@@ -256,7 +256,7 @@ impl Epochs {
         let per_epoch = examples.len().div_ceil(batch) as u32;
         let total = per_epoch * settings.training.epochs;
         Self {
-            trainer: Trainer::new(learner, &settings.training, total),
+            trainer: Trainer::new(learner, &settings.training, total).seeded(settings.seed, index),
             order: (0..examples.len()).collect(),
             examples,
             rng: generator(settings.seed, Purpose::Shuffle, index),

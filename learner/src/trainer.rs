@@ -4,6 +4,7 @@ use fl_core::adapter::Adapter;
 use fl_core::settings::TrainingSettings;
 
 use crate::Result;
+use crate::dropout::Noise;
 use crate::error::LearnerError;
 use crate::learner::Learner;
 use crate::optimizer::{AdamW, clip_norm};
@@ -62,6 +63,7 @@ pub struct Trainer {
     optimizer: AdamW,
     schedule: Schedule,
     clip_norm: f32,
+    noise: Noise,
     steps: u32,
 }
 
@@ -72,9 +74,17 @@ impl Trainer {
             optimizer: AdamW::new(settings, &learner.adapter()),
             schedule: Schedule::new(settings, total_steps),
             clip_norm: settings.clip_norm,
+            noise: Noise::default(),
             steps: 0,
             learner,
         }
+    }
+
+    /// The trainer with dropout drawn from a seed of its own: a room's, and an index that tells
+    /// its clients and rounds apart.
+    pub fn seeded(mut self, seed: u32, index: u64) -> Self {
+        (self.noise.seed, self.noise.index) = (seed, index);
+        self
     }
 
     /// One step on one batch.
@@ -82,7 +92,11 @@ impl Trainer {
     /// # Errors
     /// Those of [`Learner::gradient`] and [`Self::apply`].
     pub fn step(&mut self, batch: &[Example]) -> Result<StepResult> {
-        let gradient = self.learner.gradient(batch)?;
+        let noise = Noise {
+            step: self.steps,
+            ..self.noise
+        };
+        let gradient = self.learner.training_gradient(batch, noise)?;
         self.apply(gradient)
     }
 

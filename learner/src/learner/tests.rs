@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use fl_core::settings::{LoraTarget, TrainingSettings};
+use fl_core::adapter::Matrix;
+use fl_core::settings::{LoraSettings, LoraTarget, TrainingSettings};
 use proptest::prelude::*;
 
 use super::*;
@@ -217,12 +218,14 @@ fn merged_scores_equal_base_plus_delta() {
     let mut learner = learner(1).unwrap();
     learner.load(&changed(&learner, 3)).unwrap();
     let texts = encoded(&examples(&learner, 9, 1));
-    let trainable = lora::trainable(&learner.base, &learner.lora, &learner.adapter).unwrap();
     let prompts: Vec<&Encoded> = texts.iter().collect();
-    let beside = learner
-        .base
-        .forward(&prompts, &trainable.active, &learner.head)
+    let (base, words) = (&learner.base, &learner.words);
+    let trainable = learner
+        .tuning
+        .trainable(base, words, &learner.adapter, &prompts, None)
         .unwrap();
+    let Ready { active, head } = &trainable.ready;
+    let beside = base.forward(&prompts, active, head).unwrap();
     let merged = learner.scores(&texts).unwrap();
     assert!(largest_difference(&merged, &beside.to_vec2().unwrap()) < 1e-4);
 }

@@ -1,10 +1,19 @@
-//! A model's parts as one pass uses them: frozen, or with something trained beside them.
+//! A model's parts as one pass uses them: frozen, with something trained beside them, or trained.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::parts::{NormId, Parts, ProjectionId, ProjectionPart, TableId};
+use super::parts::{
+    Decoder, NormId, NormPart, Parts, ProjectionId, ProjectionPart, TableId, TablePart,
+};
 use crate::Result;
-use crate::ops::{AddLayerNorm, FrozenLinear, LayerNorm, LayerNormWeights, LoraLinear};
+use crate::dropout::Dropout;
+use crate::ops::{
+    AddLayerNorm, FrozenLinear, LayerNorm, LayerNormWeights, LoraLinear, TrainedLayerNorm,
+    TrainedLinear,
+};
 
 /// A linear layer as it is used.
 #[derive(Clone, Debug)]
@@ -17,6 +26,34 @@ pub(crate) enum Projection {
         scale: f32,
         a: Tensor,
         b: Tensor,
+        dropout: Option<Arc<Dropout>>,
+    },
+    /// Trained itself: weight (out, in) and bias (out).
+    Trained { weight: Tensor, bias: Tensor },
+}
+
+/// A layer norm as it is used.
+#[derive(Clone, Debug)]
+pub(crate) enum Norm {
+    Frozen(LayerNormWeights),
+    /// Trained itself: weight and bias (H).
+    Trained {
+        weight: Tensor,
+        bias: Tensor,
+        epsilon: f64,
+    },
+}
+
+/// A table of embeddings as it is used.
+#[derive(Clone, Debug)]
+pub(crate) enum Table {
+    /// All its rows.
+    Whole(Tensor),
+    /// Those that a batch asks for, so that the others cost a step nothing.
+    Part {
+        rows: Tensor,
+        /// By id, its place among the rows.
+        places: Arc<BTreeMap<u32, u32>>,
     },
 }
 
@@ -24,13 +61,16 @@ pub(crate) enum Projection {
 #[derive(Clone, Debug)]
 pub(crate) struct Active {
     projections: Vec<Projection>,
-    norms: Vec<LayerNormWeights>,
-    tables: Vec<Tensor>,
+    norms: Vec<Norm>,
+    tables: Vec<Table>,
+    decoder: TableId,
+    /// One value a word, (V, 1).
+    decoder_bias: Table,
 }
 
 impl Projection {
     /// (N, in) -> (N, out)
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(match self {
             Self::Frozen(linear) => linear.forward(x)?,
             Self::Lora {
@@ -38,7 +78,52 @@ impl Projection {
                 scale,
                 a,
                 b,
-            } => LoraLinear::forward(frozen, *scale, x, a, b)?,
+                dropout,
+            } => {
+                let (rows, width) = x.dims2()?;
+                let mask = dropout.as_ref().map(|dropout| dropout.mask(rows, width));
+                LoraLinear::forward(frozen, *scale, mask.transpose()?, [x, a, b])?
+            }
+            Self::Trained { weight, bias } => TrainedLinear::forward(x, weight, bias)?,
+        })
+    }
+}
+
+impl Norm {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(match self {
+            Self::Frozen(weights) => LayerNorm::forward(weights, x)?,
+            Self::Trained {
+                weight,
+                bias,
+                epsilon,
+            } => TrainedLayerNorm::forward(*epsilon, x, weight, bias)?,
+        })
+    }
+
+    fn forward_sum(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Frozen(weights) => Ok(AddLayerNorm::forward(weights, x, residual)?),
+            Self::Trained { .. } => self.forward(&(x + residual)?),
+        }
+    }
+}
+
+impl Table {
+    /// The rows for these ids, (N, H).
+    fn rows(&self, ids: &[u32]) -> Result<Tensor> {
+        let select = |rows: &Tensor, ids: &[u32]| {
+            let ids = Tensor::new(ids, &Device::Cpu)?;
+            rows.index_select(&ids, 0)
+        };
+        Ok(match self {
+            Self::Whole(rows) => select(rows, ids)?,
+            Self::Part { rows, places } => {
+                // An id that is not there is out of range, which the selection says.
+                let place = |id: &u32| places.get(id).copied().unwrap_or(u32::MAX);
+                let places: Vec<u32> = ids.iter().map(place).collect();
+                select(rows, &places)?
+            }
         })
     }
 }
@@ -47,14 +132,42 @@ impl Active {
     /// All parts frozen, but for the projections as `adapt` makes them.
     pub(crate) fn new(
         parts: &Parts,
+        decoder: &Decoder,
         adapt: impl FnMut(&ProjectionPart) -> Result<Projection>,
     ) -> Result<Self> {
-        let norms = parts.norms.iter().map(|part| part.weights.clone());
-        let tables = parts.tables.iter().map(|part| part.rows.clone());
+        let norms = parts.norms.iter();
+        let tables = parts.tables.iter();
         Ok(Self {
             projections: parts.projections.iter().map(adapt).collect::<Result<_>>()?,
-            norms: norms.collect(),
-            tables: tables.collect(),
+            norms: norms
+                .map(|part| Norm::Frozen(part.weights.clone()))
+                .collect(),
+            tables: tables.map(|part| Table::Whole(part.rows.clone())).collect(),
+            decoder: decoder.rows,
+            decoder_bias: Table::Whole(decoder.bias.clone()),
+        })
+    }
+
+    /// All parts as `source` makes them.
+    pub(crate) fn made(parts: &Parts, decoder: &Decoder, source: &mut impl Source) -> Result<Self> {
+        let mut projections = Vec::with_capacity(parts.projections.len());
+        for part in &parts.projections {
+            projections.push(source.projection(part)?);
+        }
+        let mut norms = Vec::with_capacity(parts.norms.len());
+        for part in &parts.norms {
+            norms.push(source.norm(part)?);
+        }
+        let mut tables = Vec::with_capacity(parts.tables.len());
+        for part in &parts.tables {
+            tables.push(source.table(part)?);
+        }
+        Ok(Self {
+            projections,
+            norms,
+            tables,
+            decoder: decoder.rows,
+            decoder_bias: source.decoder_bias(decoder)?,
         })
     }
 
@@ -65,17 +178,42 @@ impl Active {
 
     /// LN(x), (N, H) -> (N, H)
     pub(crate) fn norm(&self, id: NormId, x: &Tensor) -> Result<Tensor> {
-        Ok(LayerNorm::forward(&self.norms[id.0], x)?)
+        self.norms[id.0].forward(x)
     }
 
     /// LN(x + residual), (N, H) + (N, H) -> (N, H)
     pub(crate) fn add_norm(&self, id: NormId, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
-        Ok(AddLayerNorm::forward(&self.norms[id.0], x, residual)?)
+        self.norms[id.0].forward_sum(x, residual)
     }
 
     /// The rows of a table for these ids, (N, H).
     pub(crate) fn rows(&self, id: TableId, ids: &[u32]) -> Result<Tensor> {
-        let ids = Tensor::new(ids, &Device::Cpu)?;
-        Ok(self.tables[id.0].index_select(&ids, 0)?)
+        self.tables[id.0].rows(ids)
     }
+
+    /// The decoder's part for these words, one row per list of words: the mean of their rows.
+    ///
+    /// The mean logit of several words is linear in the hidden state, so it is one row's logit.
+    pub(crate) fn head(&self, words: &[Vec<u32>]) -> Result<Projection> {
+        let (mut rows, mut biases) = (Vec::new(), Vec::new());
+        for words in words {
+            rows.push(self.rows(self.decoder, words)?.mean_keepdim(0)?);
+            biases.push(self.decoder_bias.rows(words)?.mean_keepdim(0)?);
+        }
+        let weight = Tensor::cat(&rows, 0)?;
+        let bias = Tensor::cat(&biases, 0)?.flatten_all()?;
+        Ok(match weight.track_op() {
+            true => Projection::Trained { weight, bias },
+            false => Projection::Frozen(FrozenLinear::new(weight, bias.to_vec1()?)),
+        })
+    }
+}
+
+/// Makes a model's parts one after the other.
+pub(crate) trait Source {
+    fn projection(&mut self, part: &ProjectionPart) -> Result<Projection>;
+    fn norm(&mut self, part: &NormPart) -> Result<Norm>;
+    fn table(&mut self, part: &TablePart) -> Result<Table>;
+    /// One value a word, (V, 1).
+    fn decoder_bias(&mut self, decoder: &Decoder) -> Result<Table>;
 }

@@ -1,6 +1,6 @@
 //! The frozen parts of a model, each under the name that Hugging Face gives it.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use fl_core::settings::LoraTarget;
 
 use crate::Result;
@@ -43,6 +43,17 @@ pub(crate) struct TablePart {
     /// Its path in the Hugging Face model.
     pub(crate) path: String,
     pub(crate) rows: Tensor,
+}
+
+/// The decoder at the model's end: a row and a bias for each word of the vocabulary.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    /// The words' own embeddings where the two are tied.
+    pub(crate) rows: TableId,
+    /// The bias's name in the Hugging Face model.
+    pub(crate) bias_name: String,
+    /// (V, 1)
+    pub(crate) bias: Tensor,
 }
 
 /// Every part of a model, by id.
@@ -107,6 +118,34 @@ impl<'w, 'b> Reader<'w, 'b> {
         };
         self.parts.norms.push(part);
         Ok(NormId(self.parts.norms.len() - 1))
+    }
+
+    /// The decoder (V, H) at `path`, or `tied` where the file has none of its own.
+    pub(crate) fn decoder(
+        &mut self,
+        path: &str,
+        bias_names: &[&str],
+        [size, width]: [usize; 2],
+        tied: TableId,
+    ) -> Result<Decoder> {
+        let bias = self.weights.values(bias_names, &[size])?;
+        let own = self
+            .weights
+            .find(&[&format!("{path}.weight")], &[size, width])?;
+        let rows = match own {
+            None => tied,
+            Some(values) => {
+                let rows = Tensor::from_vec(values, (size, width), &Device::Cpu)?;
+                let path = path.into();
+                self.parts.tables.push(TablePart { path, rows });
+                TableId(self.parts.tables.len() - 1)
+            }
+        };
+        Ok(Decoder {
+            rows,
+            bias_name: bias_names.first().copied().unwrap_or_default().into(),
+            bias: Tensor::from_vec(bias, (size, 1), &Device::Cpu)?,
+        })
     }
 
     /// A table of embeddings (rows, width).

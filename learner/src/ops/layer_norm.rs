@@ -39,13 +39,25 @@ impl LayerNormWeights {
         self.0.weight.len()
     }
 
-    fn normalise_rows(&self, rows: &mut [f32]) {
+    pub(crate) fn weight(&self) -> &[f32] {
+        &self.0.weight
+    }
+
+    pub(crate) fn bias(&self) -> &[f32] {
+        &self.0.bias
+    }
+
+    pub(crate) fn epsilon(&self) -> f64 {
+        self.0.epsilon.into()
+    }
+
+    pub(super) fn normalise_rows(&self, rows: &mut [f32]) {
         rows.chunks_exact_mut(self.width())
             .for_each(|row| self.normalise(row));
     }
 
     /// The gradient of LN at `rows`, for the gradient of its result, as a tensor of its shape.
-    fn gradients(&self, mut rows: Vec<f32>, gradient: &Tensor) -> Result<Tensor> {
+    pub(super) fn gradients(&self, mut rows: Vec<f32>, gradient: &Tensor) -> Result<Tensor> {
         let width = self.width();
         with_values(gradient, |dy| {
             let rows = rows.chunks_exact_mut(width).zip(dy.chunks_exact(width));
@@ -74,7 +86,7 @@ impl LayerNormWeights {
 }
 
 /// Mean and 1/√(variance + ε).
-fn moments(row: &[f32], epsilon: f32) -> (f32, f32) {
+pub(super) fn moments(row: &[f32], epsilon: f32) -> (f32, f32) {
     let size = row.len() as f32;
     let mean = lanes(row.len(), |i| row[i]) / size;
     let square = |i: usize| (row[i] - mean) * (row[i] - mean);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail};
 
-use super::output;
+use super::{output, values, with_values};
 
 /// y = x Wᵀ + b with W (out, in) and b (out) frozen: the backward pass makes dx = dy W only.
 ///
@@ -24,6 +24,14 @@ impl FrozenLinear {
             weight: weight.detach(),
             bias: Arc::new(bias),
         }
+    }
+
+    pub(crate) fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    pub(crate) fn bias(&self) -> &[f32] {
+        &self.bias
     }
 
     /// Width of the output and of the input.
@@ -81,7 +89,8 @@ impl CustomOp1 for FrozenLinear {
     }
 }
 
-/// y = x Wᵀ + b + s · (x Aᵀ) Bᵀ with W and b frozen, A (r, in) and B (out, r) trained.
+/// y = x Wᵀ + b + s · ((m ∘ x) Aᵀ) Bᵀ with W and b frozen, A (r, in) and B (out, r) trained, and m
+/// dropout's mask, all ones where there is none.
 ///
 /// # Shapes
 /// (N, in) -> (N, out)
@@ -89,18 +98,35 @@ impl CustomOp1 for FrozenLinear {
 pub(crate) struct LoraLinear {
     frozen: FrozenLinear,
     scale: f32,
+    mask: Option<Tensor>,
 }
 
 impl LoraLinear {
     pub(crate) fn forward(
         frozen: &FrozenLinear,
         scale: f32,
-        x: &Tensor,
-        a: &Tensor,
-        b: &Tensor,
+        mask: Option<Tensor>,
+        [x, a, b]: [&Tensor; 3],
     ) -> Result<Tensor> {
-        let frozen = frozen.clone();
-        x.apply_op3(a, b, Self { frozen, scale })
+        let op = Self {
+            frozen: frozen.clone(),
+            scale,
+            mask,
+        };
+        x.apply_op3(a, b, op)
+    }
+
+    /// m ∘ x, where there is a mask.
+    fn masked(&self, x: &CpuStorage, layout: &Layout) -> Result<Option<CpuStorage>> {
+        let Some(mask) = &self.mask else {
+            return Ok(None);
+        };
+        if mask.shape() != layout.shape() {
+            bail!("LoRA: got the mask {mask:?} for x {layout:?}");
+        }
+        let x = values(x, layout)?;
+        let product = |mask: &[f32]| Ok(x.iter().zip(mask).map(|(x, m)| x * m).collect());
+        with_values(mask, product).map(|values| Some(CpuStorage::F32(values)))
     }
 }
 
@@ -124,6 +150,12 @@ impl CustomOp3 for LoraLinear {
         if x_layout.dims() != [rows, inputs] || b_layout.dims() != [outputs, rank] {
             bail!("LoRA: got A {a_layout:?} and B {b_layout:?} for x {x_layout:?}");
         }
+        let masked = self.masked(x, x_layout)?;
+        let whole = Layout::contiguous((rows, inputs));
+        let (x, x_layout) = match &masked {
+            Some(masked) => (masked, &whole),
+            None => (x, x_layout),
+        };
         // (N, in) x (in, r) -> (N, r), then (N, r) x (r, out) -> (N, out)
         let a_transposed = a_layout.transpose(0, 1)?;
         let low = x.matmul(a, (1, rows, rank, inputs), x_layout, &a_transposed)?;
@@ -140,7 +172,8 @@ impl CustomOp3 for LoraLinear {
         }
     }
 
-    /// dB = s dyᵀ (x Aᵀ), dA = s (dy B)ᵀ x, dx = dy W + s (dy B) A; dx only where it is wanted.
+    /// With n = m ∘ x: dB = s dyᵀ (n Aᵀ), dA = s (dy B)ᵀ n, dx = dy W + m ∘ (s (dy B) A); dx only
+    /// where it is wanted.
     fn bwd(
         &self,
         x: &Tensor,
@@ -150,13 +183,18 @@ impl CustomOp3 for LoraLinear {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let [x_values, a, b] = [x, a, b].map(Tensor::detach);
+        let masked = |x: Tensor| match &self.mask {
+            Some(mask) => x * mask,
+            None => Ok(x),
+        };
+        let x_values = masked(x_values)?;
         let scale = f64::from(self.scale);
         let low = x_values.matmul(&a.t()?)?;
         let db = (gradient.t()?.matmul(&low)? * scale)?;
         let dlow = (gradient.matmul(&b)? * scale)?;
         let da = dlow.t()?.matmul(&x_values)?;
         let dx = match x.track_op() {
-            true => Some((gradient.matmul(&self.frozen.weight)? + dlow.matmul(&a)?)?),
+            true => Some((gradient.matmul(&self.frozen.weight)? + masked(dlow.matmul(&a)?)?)?),
             false => None,
         };
         Ok((dx, Some(da), Some(db)))
@@ -217,7 +255,7 @@ pub(crate) mod tests {
     #[test]
     fn lora_value_and_gradients_equal_plain_candle() {
         for (rows, inputs, outputs) in SHAPES {
-            for rank in [1, 3, 8] {
+            for (rank, has_mask) in [(1, false), (3, true), (8, false), (8, true)] {
                 let var = |shape, seed| Var::from_tensor(&random(shape, seed)).unwrap();
                 let x = var((rows, inputs), 1);
                 let (a, b) = (var((rank, inputs), 5), var((outputs, rank), 6));
@@ -225,8 +263,11 @@ pub(crate) mod tests {
                 let bias = random((1, outputs), 3);
                 let list = bias.flatten_all().unwrap().to_vec1().unwrap();
                 let frozen = FrozenLinear::new(weight.clone(), list);
-                let ours = LoraLinear::forward(&frozen, 0.5, &x, &a, &b).unwrap();
-                let low = x.matmul(&a.t().unwrap()).unwrap();
+                let mask = has_mask.then(|| random((rows, inputs), 8));
+                let xab = [x.as_tensor(), a.as_tensor(), b.as_tensor()];
+                let ours = LoraLinear::forward(&frozen, 0.5, mask.clone(), xab).unwrap();
+                let seen = mask.map_or(x.as_tensor().clone(), |m| (x.as_tensor() * m).unwrap());
+                let low = seen.matmul(&a.t().unwrap()).unwrap();
                 let delta = (low.matmul(&b.t().unwrap()).unwrap() * 0.5).unwrap();
                 let theirs = (plain(&x, &weight, &bias) + delta).unwrap();
                 assert_close(&ours, &theirs, 2e-5);
@@ -244,6 +285,9 @@ pub(crate) mod tests {
         let frozen = FrozenLinear::new(random((2, 3), 1), vec![0.0; 2]);
         assert!(frozen.forward(&random((1, 4), 1)).is_err());
         let (x, a, b) = (random((1, 3), 1), random((2, 3), 1), random((2, 1), 1));
-        assert!(LoraLinear::forward(&frozen, 1.0, &x, &a, &b).is_err());
+        assert!(LoraLinear::forward(&frozen, 1.0, None, [&x, &a, &b]).is_err());
+        let (b, mask) = (random((2, 2), 1), random((1, 2), 1));
+        assert!(LoraLinear::forward(&frozen, 1.0, None, [&x, &a, &b]).is_ok());
+        assert!(LoraLinear::forward(&frozen, 1.0, Some(mask), [&x, &a, &b]).is_err());
     }
 }

@@ -9,11 +9,13 @@ mod gelu;
 mod layer_norm;
 mod linear;
 mod math;
+mod trained;
 
 pub(crate) use attention::{Attention, Queries};
 pub(crate) use gelu::Gelu;
 pub(crate) use layer_norm::{AddLayerNorm, LayerNorm, LayerNormWeights};
 pub(crate) use linear::{FrozenLinear, LoraLinear};
+pub(crate) use trained::{TrainedLayerNorm, TrainedLinear};
 
 use candle_core::{CpuStorage, Layout, Result, Shape, Tensor, bail};
 
