@@ -75,6 +75,18 @@ pub enum LearnerError {
         /// The value, as text.
         got: String,
     },
+    /// A matrix of an adapter's file that does not fit the base model.
+    #[error("{file}, matrix {matrix}: expected {expected}, got {got}")]
+    Matrix {
+        /// The file.
+        file: &'static str,
+        /// The matrix's name in the file.
+        matrix: String,
+        /// What would do.
+        expected: String,
+        /// What stands there.
+        got: String,
+    },
     /// A label word that the vocabulary does not hold as one token.
     #[error(
         "label {label}: expected a word of one token, got {word:?}, which splits into {tokens:?}"

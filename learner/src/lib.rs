@@ -17,6 +17,7 @@ mod lora;
 mod model;
 mod ops;
 mod optimizer;
+pub mod peft;
 mod prompt;
 mod round;
 mod schedule;

@@ -12,6 +12,7 @@ use crate::{Result, ops::FrozenLinear, ops::LayerNormWeights};
 
 use file::Tensors;
 pub use file::WeightFile;
+pub(crate) use file::to_f32;
 
 /// The tensors of all files, read by name; counts the parameters it hands out.
 pub(crate) struct Weights<'a> {

@@ -10,10 +10,9 @@ use std::path::{Path, PathBuf};
 
 use fl_core::adapter::{Adapter, AdapterHash};
 use fl_core::codec;
-use fl_core::settings::RoomSettings;
+use learner::peft;
 
 use crate::error::ServerError;
-use crate::peft;
 
 const UNFINISHED: &str = ".unfinished-";
 const ROUND: &str = "round-";
@@ -34,16 +33,11 @@ impl Adapters {
         &self.folder
     }
 
-    /// Writes a round's adapter durably.
-    pub(crate) fn write(
-        &self,
-        round: u32,
-        settings: &RoomSettings,
-        adapter: &Adapter,
-    ) -> io::Result<()> {
+    /// Writes a round's adapter durably, beside PEFT's configuration of it.
+    pub(crate) fn write(&self, round: u32, config: &[u8], adapter: &Adapter) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
         let unfinished = self.folder.join(format!("{UNFINISHED}{round:05}"));
-        let written = self.write_under(&unfinished, round, settings, adapter);
+        let written = self.write_under(&unfinished, round, config, adapter);
         if written.is_err() {
             // The cause is what counts, and what is left behind goes at the next start.
             let _ = fs::remove_dir_all(&unfinished);
@@ -55,14 +49,13 @@ impl Adapters {
         &self,
         unfinished: &Path,
         round: u32,
-        settings: &RoomSettings,
+        config: &[u8],
         adapter: &Adapter,
     ) -> io::Result<()> {
         remove(unfinished)?;
         fs::create_dir(unfinished)?;
-        let config = peft::adapter_config_json(settings);
-        write_durably(&unfinished.join(peft::CONFIG), config.as_bytes())?;
-        let weights = codec::encode_adapter(adapter);
+        write_durably(&unfinished.join(peft::CONFIG), config)?;
+        let weights = peft::weights(adapter);
         write_durably(&unfinished.join(peft::WEIGHTS), &weights)?;
         flush_folder(unfinished)?;
         let finished = self.round_folder(round);
@@ -190,9 +183,8 @@ mod tests {
     #[test]
     fn written_adapter_is_read_back() {
         let (_folder, adapters) = adapters();
-        let settings = RoomSettings::default();
-        adapters.write(1, &settings, &adapter(1.0)).unwrap();
-        adapters.write(1, &settings, &adapter(2.0)).unwrap();
+        adapters.write(1, b"{}", &adapter(1.0)).unwrap();
+        adapters.write(1, b"{}", &adapter(2.0)).unwrap();
         let read = adapters.read(1, Some(adapter(2.0).hash())).unwrap();
         assert_eq!(read.unwrap(), adapter(2.0));
     }
@@ -200,9 +192,7 @@ mod tests {
     #[test]
     fn damage_is_told_from_absence() {
         let (_folder, adapters) = adapters();
-        adapters
-            .write(1, &RoomSettings::default(), &adapter(1.0))
-            .unwrap();
+        adapters.write(1, b"{}", &adapter(1.0)).unwrap();
         let says = |round, hash| adapters.read(round, hash).unwrap().unwrap_err();
         assert!(says(2, None).contains("is missing"));
         assert!(says(1, Some(adapter(2.0).hash())).contains("expected hash"));
@@ -215,9 +205,7 @@ mod tests {
     #[test]
     fn half_written_round_is_no_round() {
         let (_folder, adapters) = adapters();
-        adapters
-            .write(1, &RoomSettings::default(), &adapter(1.0))
-            .unwrap();
+        adapters.write(1, b"{}", &adapter(1.0)).unwrap();
         let half = adapters.folder.join(format!("{UNFINISHED}00002"));
         fs::create_dir(&half).unwrap();
         fs::write(half.join(peft::WEIGHTS), b"half").unwrap();
@@ -231,9 +219,7 @@ mod tests {
     fn only_the_rounds_to_keep_stay() {
         let (_folder, adapters) = adapters();
         for round in 0..4 {
-            adapters
-                .write(round, &RoomSettings::default(), &adapter(1.0))
-                .unwrap();
+            adapters.write(round, b"{}", &adapter(1.0)).unwrap();
         }
         adapters.keep_only(&[1, 3, 9].into()).unwrap();
         assert_eq!(adapters.rounds().unwrap(), [1, 3].into());

@@ -1,9 +1,10 @@
 //! What a room's settings mean for the learner: its first adapter, and quality on held-out texts.
 
+use bytes::Bytes;
 use fl_core::adapter::Adapter;
 use fl_core::error::{Blame, Fault, FaultCode};
 use fl_core::settings::{RoomSettings, Texts};
-use learner::{Encoded, Evaluation, Learner, LearnerError, texts};
+use learner::{Encoded, Evaluation, Learner, LearnerError, peft, texts};
 
 use crate::corpora::{Corpora, Corpus};
 use crate::error::ServerError;
@@ -57,6 +58,14 @@ impl Library {
             check_labels(corpus, settings)?;
         }
         Ok(learner.initial_adapter(settings.seed))
+    }
+
+    /// PEFT's configuration of a room's adapters; nothing when its model is not offered, and then
+    /// there is no such room either.
+    pub(crate) fn adapter_config(&self, settings: &RoomSettings) -> Bytes {
+        let model = self.model(settings).ok();
+        let config = model.map(|model| peft::config(&model.base, &settings.lora, &settings.model));
+        config.unwrap_or_default().into()
     }
 
     /// Quality of an adapter on the room's held-out texts, where it has some; blocks for long.

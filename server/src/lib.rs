@@ -16,7 +16,6 @@ pub mod model_folder;
 mod models;
 mod outbox;
 mod pace;
-mod peft;
 mod restore;
 mod room_actor;
 mod rooms;

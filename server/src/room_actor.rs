@@ -72,6 +72,8 @@ pub(crate) struct RoomActor {
     storing: JoinSet<Result<(), String>>,
     evaluator: Evaluator,
     limits: Limits,
+    /// PEFT's configuration of the room's adapters.
+    adapter_config: Bytes,
     begun: Instant,
     view_at: Instant,
     view_due: bool,
@@ -79,7 +81,13 @@ pub(crate) struct RoomActor {
 }
 
 impl RoomActor {
-    pub(crate) fn new(room: Room, store: Store, evaluator: Evaluator, limits: Limits) -> Self {
+    pub(crate) fn new(
+        room: Room,
+        store: Store,
+        evaluator: Evaluator,
+        limits: Limits,
+        adapter_config: Bytes,
+    ) -> Self {
         Self {
             room,
             connections: BTreeMap::new(),
@@ -87,6 +95,7 @@ impl RoomActor {
             storing: JoinSet::new(),
             evaluator,
             limits,
+            adapter_config,
             begun: Instant::now(),
             view_at: Instant::now(),
             view_due: false,
@@ -280,10 +289,10 @@ impl RoomActor {
             }
             Effect::Store(record, adapter) => {
                 let (store, code) = (self.store.clone(), code.to_owned());
-                let settings = self.room.settings().clone();
+                let config = self.adapter_config.clone();
                 let kept = self.kept(record.round);
                 self.storing.spawn(async move {
-                    store.complete(&code, settings, record, adapter).await?;
+                    store.complete(&code, config, record, adapter).await?;
                     store.prune(&code, kept).await;
                     Ok(())
                 });

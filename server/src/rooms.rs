@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use bytes::Bytes;
 use fl_core::adapter::AdapterLayout;
 use fl_core::codec::{FRAME_LIMIT, HEADER_LIMIT};
 use fl_core::error::{Blame, Fault, FaultCode};
@@ -33,8 +34,8 @@ pub(crate) struct RoomHandle {
     pub(crate) inbox: mpsc::Sender<Input>,
     /// Who controls it.
     pub(crate) owner: OwnerHash,
-    /// Settings.
-    pub(crate) settings: Arc<RoomSettings>,
+    /// PEFT's configuration of its adapters.
+    pub(crate) adapter_config: Bytes,
     /// Most bytes of an update's frame.
     pub(crate) frame_limit: usize,
 }
@@ -121,7 +122,8 @@ impl Rooms {
                 Start::Manual => Activity::Paused,
             },
         };
-        let stored = self.store.create(new, Arc::clone(&first)).await;
+        let config = self.library.adapter_config(&settings);
+        let stored = self.store.create(new, config, Arc::clone(&first)).await;
         stored.map_err(|error| {
             tracing::error!(%error, "a new room could not be stored");
             Fault::internal("The new room could not be stored.")
@@ -142,7 +144,6 @@ impl Rooms {
 
     fn open(&self, room: Room, owner: OwnerHash) {
         let code = room.code().to_owned();
-        let settings = Arc::new(room.settings().clone());
         let frame_limit = frame_limit(&room.global().1.layout());
         self.largest_frame.fetch_max(frame_limit, Ordering::Relaxed);
         let (inbox, messages) = mpsc::channel(INBOX);
@@ -152,12 +153,14 @@ impl Rooms {
             inbox.downgrade(),
             Arc::clone(&self.turns),
         );
-        let actor = RoomActor::new(room, self.store.clone(), evaluator, self.limits.clone());
+        let adapter_config = self.library.adapter_config(room.settings());
+        let (store, limits) = (self.store.clone(), self.limits.clone());
+        let actor = RoomActor::new(room, store, evaluator, limits, adapter_config.clone());
         self.tasks.spawn(actor.run(messages, self.stop.clone()));
         let handle = RoomHandle {
             inbox,
             owner,
-            settings,
+            adapter_config,
             frame_limit,
         };
         let mut by_code = self.by_code.write().unwrap_or_else(PoisonError::into_inner);

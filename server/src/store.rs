@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
+use bytes::Bytes;
 use fl_core::adapter::Adapter;
 use fl_core::member::MemberRecord;
 use fl_core::protocol::{ClientId, Evaluated, ModelInfo, RoundRecord};
@@ -105,10 +106,14 @@ impl Store {
     }
 
     /// Makes a room durable: first adapter, then the room itself.
-    pub(crate) async fn create(&self, room: NewRoom, first: Arc<Adapter>) -> Result<(), String> {
+    pub(crate) async fn create(
+        &self,
+        room: NewRoom,
+        config: Bytes,
+        first: Arc<Adapter>,
+    ) -> Result<(), String> {
         let code = room.code.clone();
-        self.write_adapter(&code, 0, room.settings.clone(), first)
-            .await?;
+        self.write_adapter(&code, 0, config, first).await?;
         self.commit(&code, Change::Room(Box::new(room))).await
     }
 
@@ -116,11 +121,11 @@ impl Store {
     pub(crate) async fn complete(
         &self,
         code: &str,
-        settings: RoomSettings,
+        config: Bytes,
         record: RoundRecord,
         adapter: Arc<Adapter>,
     ) -> Result<(), String> {
-        self.write_adapter(code, record.round, settings, adapter)
+        self.write_adapter(code, record.round, config, adapter)
             .await?;
         self.commit(code, Change::Round(Box::new(record))).await
     }
@@ -138,12 +143,12 @@ impl Store {
         &self,
         code: &str,
         round: u32,
-        settings: RoomSettings,
+        config: Bytes,
         adapter: Arc<Adapter>,
     ) -> Result<(), String> {
         let adapters = self.adapters(code);
         let written =
-            tokio::task::spawn_blocking(move || adapters.write(round, &settings, &adapter)).await;
+            tokio::task::spawn_blocking(move || adapters.write(round, &config, &adapter)).await;
         match written {
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 
 use safetensors::Dtype;
-use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::tensor::{Metadata, TensorInfo, TensorView};
 
 use crate::Result;
 use crate::error::LearnerError;
@@ -172,6 +172,14 @@ fn header(content: &mut dyn Content) -> std::io::Result<(Vec<u8>, u64)> {
     let mut header = vec![0; size as usize];
     content.read_exact(&mut header)?;
     Ok((header, length))
+}
+
+/// A tensor's values; none for types that are not f32, f16 or bf16.
+pub(crate) fn to_f32(view: &TensorView<'_>) -> Option<Vec<f32>> {
+    let convert = converter(view.dtype())?;
+    let mut values = Vec::with_capacity(view.shape().iter().product());
+    convert(view.data(), &mut values);
+    Some(values)
 }
 
 /// Appends the values of a whole number of elements.

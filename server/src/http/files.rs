@@ -2,12 +2,12 @@
 
 use std::io::{Cursor, Write};
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use fl_core::codec;
 use fl_core::error::Fault;
+use learner::peft;
 use sha2::{Digest, Sha256};
 use tokio_util::io::ReaderStream;
 use zip::result::ZipResult;
@@ -18,7 +18,6 @@ use super::answer::Refusal;
 use super::rooms::ask;
 use super::{App, BINARY};
 use crate::models::Content;
-use crate::peft;
 use crate::room_actor::Input;
 use crate::secrets::hexadecimal;
 
@@ -90,7 +89,7 @@ pub(crate) async fn adapter(
     let room = app.rooms.find(&code)?;
     match file.as_str() {
         peft::CONFIG => {
-            let config = Bytes::from(peft::adapter_config_json(&room.settings));
+            let config = room.adapter_config;
             let tag = hexadecimal(&Sha256::digest(&config));
             Ok(attached(tagged(JSON, &tag, config.into()), peft::CONFIG))
         }
@@ -100,7 +99,7 @@ pub(crate) async fn adapter(
             if let Some(unmodified) = unmodified(&headers, &tag) {
                 return Ok(unmodified);
             }
-            let encoded = tokio::task::spawn_blocking(move || codec::encode_adapter(&adapter));
+            let encoded = tokio::task::spawn_blocking(move || peft::weights(&adapter));
             let bytes = encoded
                 .await
                 .map_err(|_| Fault::internal("The adapter could not be written."))?;
@@ -120,10 +119,10 @@ pub(crate) async fn adapter_zip(
 ) -> Result<Response, Refusal> {
     let room = app.rooms.find(&code)?;
     let (round, adapter, hash) = ask(&room, |answer| Input::Global { answer }).await?;
-    let config = peft::adapter_config_json(&room.settings);
+    let config = room.adapter_config;
     let zipped = tokio::task::spawn_blocking(move || {
-        let weights = codec::encode_adapter(&adapter);
-        zip(&[(peft::CONFIG, config.as_bytes()), (peft::WEIGHTS, &weights)])
+        let weights = peft::weights(&adapter);
+        zip(&[(peft::CONFIG, &config), (peft::WEIGHTS, &weights)])
     });
     let bytes = zipped
         .await
