@@ -14,6 +14,7 @@ pub mod evaluation;
 mod full;
 mod learner;
 mod lora;
+pub mod merge;
 mod model;
 mod ops;
 mod optimizer;

@@ -4,12 +4,13 @@ mod checksum;
 mod fetch;
 mod hub;
 mod info;
+mod merge;
 mod transfer;
 
 use anyhow::Result;
 use clap::Subcommand;
 
-/// Look at base models, and fetch them.
+/// Look at base models, fetch them, and merge adapters into them.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -22,6 +23,8 @@ enum Command {
     Info(info::Arguments),
     /// Fetch a model from the Hugging Face hub
     Fetch(fetch::Arguments),
+    /// Merge an adapter into its base model
+    Merge(merge::Arguments),
 }
 
 /// Runs the command to its end.
@@ -29,5 +32,6 @@ pub fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Info(arguments) => info::run(&arguments),
         Command::Fetch(arguments) => fetch::run(&arguments),
+        Command::Merge(arguments) => merge::run(&arguments),
     }
 }
