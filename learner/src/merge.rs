@@ -197,12 +197,12 @@ fn stored(dtype: Dtype, precision: Precision) -> Dtype {
 
 fn stored_bytes(view: &TensorView<'_>, precision: Precision) -> u64 {
     let (from, to) = (view.dtype(), stored(view.dtype(), precision));
-    let bits_now = view.data().len() * 8;
-    (bits_now / bits(from) * bits(to) / 8) as u64
+    let elements = view.data().len() as u64 * 8 / bits(from);
+    elements * bits(to) / 8
 }
 
-fn bits(dtype: Dtype) -> usize {
-    dtype.bitsize()
+fn bits(dtype: Dtype) -> u64 {
+    dtype.bitsize() as u64
 }
 
 fn encode(name: &str, values: &[f32], precision: Precision) -> Result<Vec<u8>> {

@@ -232,6 +232,10 @@ async fn adapter_is_a_peft_directory() {
         (config["peft_type"].as_str(), config["r"].as_u64()),
         (Some("LORA"), Some(4))
     );
+    assert_eq!(
+        config["target_modules"],
+        serde_json::json!(["query", "value"])
+    );
     let weights = server.get(&path("adapter_model.safetensors")).await;
     assert_eq!(weights.header("lpfl-round"), Some("0"));
     let adapter = fl_core::codec::decode_adapter(&weights.body).unwrap();
