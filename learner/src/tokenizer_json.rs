@@ -29,8 +29,10 @@ mod tests {
         let json =
             br#"{"version": "1.0", "decoder": {"type": 7}, "model": {"vocab": [["a", -5.50]]}}"#;
         let kept = splitting_parts(json).unwrap();
-        let expected = r#"{"model":{"vocab":[["a",-5.5]]},"version":"1.0"}"#;
-        assert_eq!(String::from_utf8(kept).unwrap(), expected);
+        // As values: the order of the keys depends on serde_json's features.
+        let kept: serde_json::Value = serde_json::from_slice(&kept).unwrap();
+        let expected = serde_json::json!({"model": {"vocab": [["a", -5.5]]}, "version": "1.0"});
+        assert_eq!(kept, expected);
     }
 
     #[test]
