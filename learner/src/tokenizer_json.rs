@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use crate::Result;
 use crate::error::{LearnerError, TOKENIZER};
 
-/// Parts that put tokens together again or around a text, which is done elsewhere or never.
-const UNUSED: [&str; 4] = ["decoder", "post_processor", "padding", "truncation"];
+/// Parts that put tokens together again, or cut or fill up their list: not used here.
+const UNUSED: [&str; 3] = ["decoder", "padding", "truncation"];
 
 /// The file without its [`UNUSED`] parts: what is not used need not be understood, and the
 /// tokenizers crate ends the program over decoders that it does not.
