@@ -19,6 +19,11 @@ pub struct Model {
 }
 
 impl Model {
+    /// Whether this is an architecture's own model, as transformers saved it, and no variant.
+    pub fn is_of_its_own(&self) -> bool {
+        !self.name.contains('-')
+    }
+
     /// The model that the files hold.
     pub fn load(&self) -> BaseModel {
         BaseModel::from_bytes(self.config, self.tokenizer, self.weights).unwrap()

@@ -14,8 +14,8 @@ mod measure;
 mod numbers;
 mod strings;
 
-pub use check::check;
+pub use check::{ALL, check};
 pub use files::{MODELS, Model, model};
-pub use measure::{Measured, TOLERANCE, table};
+pub use measure::{Measured, TOLERANCE, error, table};
 pub use numbers::{Numbers, Run};
 pub use strings::{check_default_strings, check_strings};

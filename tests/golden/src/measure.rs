@@ -22,7 +22,10 @@ pub struct Measured {
 }
 
 /// max |got − expected| / max |expected|
-pub(crate) fn error(got: &[f32], expected: &[f32]) -> f64 {
+///
+/// # Panics
+/// When the lengths differ, a number is not finite, or all that is expected is zero.
+pub fn error(got: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(got.len(), expected.len(), "other sizes");
     let most = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, f64::max);
     let pairs = got.iter().zip(expected);

@@ -31,10 +31,13 @@ pub struct Numbers {
     /// Alpha of the adapters.
     pub alpha: f32,
     training: Training,
+    full_training: Training,
     /// LoRA on query and value.
     pub attention: Run,
     /// LoRA on every projection of a layer.
     pub all: Run,
+    /// Training of every parameter.
+    pub full: Option<Run>,
     #[serde(skip)]
     tensors: BTreeMap<String, Matrix>,
 }
@@ -96,19 +99,14 @@ impl Numbers {
         }
     }
 
-    /// The settings of the ten steps.
+    /// The settings of the ten steps of an adapter.
     pub fn training(&self, run: &Run) -> TrainingSettings {
-        TrainingSettings {
-            learning_rate: self.training.learning_rate,
-            weight_decay: self.training.weight_decay,
-            beta1: self.training.beta1,
-            beta2: self.training.beta2,
-            epsilon: self.training.epsilon,
-            warmup: self.training.warmup,
-            decay: Decay::Linear,
-            clip_norm: run.clip_norm,
-            ..TrainingSettings::default()
-        }
+        self.training.settings(run)
+    }
+
+    /// The settings of the ten steps of every parameter.
+    pub fn full_training(&self, run: &Run) -> TrainingSettings {
+        self.full_training.settings(run)
     }
 
     /// One tensor; (texts, labels) for logits.
@@ -125,6 +123,22 @@ impl Numbers {
         });
         Adapter {
             matrices: named.collect(),
+        }
+    }
+}
+
+impl Training {
+    fn settings(&self, run: &Run) -> TrainingSettings {
+        TrainingSettings {
+            learning_rate: self.learning_rate,
+            weight_decay: self.weight_decay,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            epsilon: self.epsilon,
+            warmup: self.warmup,
+            decay: Decay::Linear,
+            clip_norm: run.clip_norm,
+            ..TrainingSettings::default()
         }
     }
 }
