@@ -8,7 +8,7 @@ use crate::arguments::Selection;
 use crate::report::{Done, Output, Report};
 use crate::tools::{self, Browsers};
 use crate::workspace::{self, Workspace};
-use crate::{binary, page, wasm};
+use crate::{binary, interop, page, wasm};
 
 /// One step of the tests.
 struct Check {
@@ -32,7 +32,7 @@ enum Work {
 }
 
 /// All checks in the order in which they run; the names are those of `--only` and `--skip`.
-const CHECKS: [Check; 13] = [
+const CHECKS: [Check; 14] = [
     Check {
         name: "format",
         work: Work::Cargo(&["fmt", "--all", "--check"]),
@@ -59,6 +59,11 @@ const CHECKS: [Check; 13] = [
         // Tests that need browsers or the built binary are `#[ignore]`d; the last step runs them.
         work: Work::Cargo(&["test", "--workspace", "--no-fail-fast"]),
         mend: "mend what the failed tests name",
+    },
+    Check {
+        name: "interop",
+        work: Work::Build(interop::run),
+        mend: "",
     },
     Check {
         name: "packages",

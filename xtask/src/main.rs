@@ -4,6 +4,7 @@ mod arguments;
 mod binary;
 mod checks;
 mod fingerprint;
+mod interop;
 mod page;
 mod report;
 mod steps;

@@ -26,6 +26,8 @@ pub enum Done {
     RanWith(String),
     /// Its inputs are what they were.
     Unchanged,
+    /// What it needs is not here, and this is how to get it.
+    Skipped(String),
 }
 
 /// Where a step's programs write.
@@ -83,6 +85,7 @@ impl Report {
             Ok(Done::Ran) => ("ok", String::new()),
             Ok(Done::RanWith(note)) => ("ok", format!("  {note}")),
             Ok(Done::Unchanged) => ("unchanged", String::new()),
+            Ok(Done::Skipped(note)) => ("skipped", format!("  {note}")),
             Err(_) => ("FAILED", String::new()),
         };
         println!(
