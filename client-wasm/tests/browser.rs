@@ -76,7 +76,7 @@ fn origin() -> Origin {
 
 fn welcome(files: &Files, settings: RoomSettings) -> Welcome {
     Welcome {
-        protocol: 1,
+        protocol: 2,
         room: "TOY".into(),
         client: ClientId(1),
         resume: "token".into(),

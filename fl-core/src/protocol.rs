@@ -7,7 +7,7 @@ use crate::error::Fault;
 use crate::settings::RoomSettings;
 
 /// Version of this protocol; both sides must name the same one.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Most characters of a client's name.
 pub const NAME_CHARACTERS: usize = 40;

@@ -24,7 +24,7 @@ fn main() -> Result<(), Error> {
     let learner = Learner::new(base, &task, &LoraSettings::default())?;
     let text = |words: usize| "the room was warm and very cold ".repeat(words / 7 + 1);
     let long = learner.encode(&text(100));
-    assert_eq!(long.ids().len(), 64);
+    assert_eq!(long.prompts()[0].ids().len(), 64);
 
     let batch = vec![Example::gold(long.clone(), 1, learner.labels()); 8];
     let mut trainer = Trainer::new(learner.clone(), &TrainingSettings::default(), 1000);

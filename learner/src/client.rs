@@ -10,6 +10,7 @@ use crate::error::LearnerError;
 use crate::learner::Learner;
 use crate::model::BaseModel;
 use crate::round::{ClientTexts, LocalRound, Step};
+use crate::texts::Row;
 use crate::{Result, texts};
 
 /// What a client has labelled so far.
@@ -63,14 +64,14 @@ impl LocalClient {
         }
         let texts = match &settings.texts {
             Texts::Corpus { deal, .. } => {
-                let labelled: Vec<(&str, usize)> = found
+                let labelled: Vec<(&Row, usize)> = found
                     .rows
                     .iter()
-                    .filter_map(|row| Some((row.text.as_str(), row.label?)))
+                    .filter_map(|row| Some((row, row.label?)))
                     .collect();
                 let labels: Vec<usize> = labelled.iter().map(|(_, label)| *label).collect();
                 let share = deal.share(&labels, shard, settings.seed);
-                let encode = |&index: &usize| learner.encode(labelled[index].0);
+                let encode = |&index: &usize| learner.encode_row(labelled[index].0);
                 let gold = share.gold.iter();
                 ClientTexts {
                     gold: gold.map(|index| (encode(index), labels[*index])).collect(),
@@ -80,7 +81,7 @@ impl LocalClient {
             Texts::Own => {
                 let mut own = ClientTexts::default();
                 for row in &found.rows {
-                    let encoded = learner.encode(&row.text);
+                    let encoded = learner.encode_row(row);
                     match row.label {
                         Some(label) => own.gold.push((encoded, label)),
                         None => own.unlabelled.push(encoded),
@@ -96,6 +97,8 @@ impl LocalClient {
             };
             return Err(LearnerError::argument("texts", "at least one", got));
         }
+        // The initial adapter changes nothing, so this is the base model's prior, and it stays.
+        learner.calibrate(learner.prior(&texts.all())?)?;
         Ok(Self {
             learner,
             settings: settings.clone(),

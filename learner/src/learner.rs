@@ -5,15 +5,17 @@ use std::sync::OnceLock;
 use fl_core::adapter::{Adapter, AdapterLayout};
 use fl_core::settings::LoraSettings;
 use fl_core::soft_labels::softmax;
-use fl_core::task::Task;
+use fl_core::task::{Calibration, Task};
 
 use candle_core::{Device, Tensor};
 
+use crate::calibration::{self, CONTENT_FREE};
 use crate::dropout::Noise;
 use crate::error::LearnerError;
 use crate::evaluation::{Evaluation, Tally, log_sum_exp};
 use crate::model::BaseModel;
-use crate::prompt::{Encoded, Prompt};
+use crate::prompt::{Cloze, Encoded, Prompt};
+use crate::texts::Row;
 use crate::trainer::{Example, Gradient};
 use crate::tuning::{Ready, Tuning};
 use crate::{Result, verbalizer};
@@ -32,6 +34,8 @@ pub struct Learner {
     words: Vec<Vec<u32>>,
     layout: AdapterLayout,
     adapter: Adapter,
+    /// What is subtracted from each label's score; empty for nothing.
+    offsets: Vec<f32>,
     /// The model with the adapter in it, made when first asked for.
     ready: OnceLock<Ready>,
 }
@@ -69,6 +73,7 @@ impl Learner {
             task: task.clone(),
             tuning,
             base,
+            offsets: Vec::new(),
             ready: OnceLock::new(),
         })
     }
@@ -104,11 +109,18 @@ impl Learner {
         self.tuning.initial(&self.base, seed)
     }
 
-    /// The text in the task's pattern; a long text is cut at its end, the pattern never.
+    /// The text in the task's patterns; a long text is cut, the patterns never. Where the task
+    /// has two texts, the second one is empty.
     ///
     /// Takes time in proportion to the prompt's length, not the text's.
     pub fn encode(&self, text: &str) -> Encoded {
-        self.prompt.encode(self.base.vocabulary(), text)
+        self.prompt.encode(self.base.vocabulary(), &[text])
+    }
+
+    /// The text or the two texts of a row in the task's patterns, as [`Self::encode`].
+    pub fn encode_row(&self, row: &Row) -> Encoded {
+        let texts: Vec<&str> = row.texts().collect();
+        self.prompt.encode(self.base.vocabulary(), &texts)
     }
 
     /// Takes over an adapter.
@@ -127,31 +139,51 @@ impl Learner {
         self.adapter.clone()
     }
 
-    /// For each text the score of each label: the mean logit of the label's words at the mask.
+    /// For each text the score of each label: the mean logit of the label's words at the mask,
+    /// averaged over the patterns, less the calibration's offset.
     ///
-    /// The texts are packed one after the other without padding, at most about a thousand tokens
+    /// The prompts are packed one after the other without padding, at most about a thousand tokens
     /// at once, and the adapter is merged into the weights once.
     ///
     /// # Errors
     /// [`LearnerError::Compute`] when a computation fails.
     pub fn scores(&self, texts: &[Encoded]) -> Result<Vec<Vec<f32>>> {
-        let ready = match self.ready.get() {
-            Some(ready) => ready,
-            None => {
-                let ready = self.tuning.ready(&self.base, &self.words, &self.adapter)?;
-                self.ready.get_or_init(|| ready)
-            }
-        };
-        let mut scores = Vec::with_capacity(texts.len());
-        let mut rest = texts;
-        while !rest.is_empty() {
-            let (batch, later) = rest.split_at(fitting(rest));
-            let batch: Vec<&Encoded> = batch.iter().collect();
-            let rows = self.base.forward(&batch, &ready.active, &ready.head)?;
-            scores.extend(rows.to_vec2::<f32>()?);
-            rest = later;
-        }
+        let mut scores = self.raw_scores(texts)?;
+        self.subtract_offsets(&mut scores);
         Ok(scores)
+    }
+
+    /// The offset of each label that the task's calibration asks for, by the adapter that is
+    /// loaded: in a room the initial one, so that the prior is the base model's. It is taken over
+    /// the content-free prompts, or over these texts, whose labels are not looked at; of very many
+    /// texts, over [`calibration::PRIOR_TEXTS`]. Empty, for no offsets, where the task is not
+    /// calibrated or there is no text.
+    ///
+    /// # Errors
+    /// Those of [`Self::scores`].
+    pub fn prior(&self, texts: &[Encoded]) -> Result<Vec<f32>> {
+        let texts: Vec<Encoded> = match self.task.calibration {
+            Calibration::None => Vec::new(),
+            Calibration::ContentFree => CONTENT_FREE.map(|text| self.encode(text)).into(),
+            Calibration::Unlabelled => calibration::sample(texts).cloned().collect(),
+        };
+        let scores = self.raw_scores(&texts)?;
+        Ok(calibration::offsets(self.task.calibration, &scores))
+    }
+
+    /// Subtracts these offsets from now on, whatever adapter is loaded; none at all if empty.
+    ///
+    /// # Errors
+    /// [`LearnerError::Argument`] when they are not one finite number for each label.
+    pub fn calibrate(&mut self, offsets: Vec<f32>) -> Result<()> {
+        let finite = offsets.iter().all(|offset| offset.is_finite());
+        if !finite || !(offsets.is_empty() || offsets.len() == self.labels()) {
+            let expected = format!("{} finite numbers or none", self.labels());
+            let got = format!("{offsets:?}");
+            return Err(LearnerError::argument("calibration", expected, got));
+        }
+        self.offsets = offsets;
+        Ok(())
     }
 
     /// Quality on labelled texts. [`Tally`] does the same in steps.
@@ -184,30 +216,36 @@ impl Learner {
 
     fn gradient_with(&self, batch: &[Example], noise: Option<Noise>) -> Result<Gradient> {
         self.check_batch(batch)?;
-        let prompts: Vec<&Encoded> = batch.iter().map(|example| &example.encoded).collect();
+        let texts = batch.iter().map(|example| &example.encoded);
+        let prompts: Vec<&Cloze> = texts.clone().flat_map(Encoded::prompts).collect();
         let (base, words) = (&self.base, &self.words);
         let trainable = self
             .tuning
             .trainable(base, words, &self.adapter, &prompts, noise)?;
         let Ready { active, head } = &trainable.ready;
-        let scores = base.forward(&prompts, active, head)?;
+        let rows = base.forward(&prompts, active, head)?;
+        let mut scores = mean_over_patterns(texts, rows.to_vec2()?);
+        self.subtract_offsets(&mut scores);
         let weight: f32 = batch.iter().map(|example| example.weight).sum();
         let (mut loss, mut slopes) = (0.0, Vec::new());
-        for (example, scores) in batch.iter().zip(scores.to_vec2::<f32>()?) {
+        for (example, scores) in batch.iter().zip(scores) {
             let share = example.weight / weight.max(f32::MIN_POSITIVE);
             loss += share * cross_entropy(&scores, &example.target);
             let mass: f32 = example.target.iter().sum();
             let probabilities = softmax(&scores, 1.0);
-            let slope = probabilities.iter().zip(&example.target);
-            slopes.extend(slope.map(|(q, target)| share * (q * mass - target)));
+            // Each of the averaged prompts has its part of the slope.
+            let patterns = example.encoded.prompts().len();
+            let slope = |(q, target): (&f32, &f32)| share * (q * mass - target) / patterns as f32;
+            let slope = probabilities.iter().zip(&example.target).map(slope);
+            slopes.extend(std::iter::repeat_n(slope, patterns).flatten());
         }
         if !loss.is_finite() {
             let what = "training loss";
             return Err(LearnerError::Diverged { what, got: loss });
         }
         // The slopes are the loss's own gradient, so this sum has the loss's gradients.
-        let slopes = Tensor::from_vec(slopes, scores.shape(), &Device::Cpu)?;
-        let gradients = (scores * slopes)?.sum_all()?.backward()?;
+        let slopes = Tensor::from_vec(slopes, rows.shape(), &Device::Cpu)?;
+        let gradients = (rows * slopes)?.sum_all()?.backward()?;
         let mut matrices = Adapter::default();
         for variable in trainable.variables {
             let shape = self.layout.shapes[&variable.name];
@@ -225,6 +263,42 @@ impl Learner {
     pub(crate) fn update(&mut self, change: impl FnOnce(&mut Adapter)) {
         change(&mut self.adapter);
         self.ready = OnceLock::new();
+    }
+
+    /// For each text the logits of these words, averaged over the patterns.
+    pub(crate) fn raw_scores(&self, texts: &[Encoded]) -> Result<Vec<Vec<f32>>> {
+        let Ready { active, head } = match self.ready.get() {
+            Some(ready) => ready,
+            None => {
+                let ready = self.tuning.ready(&self.base, &self.words, &self.adapter)?;
+                self.ready.get_or_init(|| ready)
+            }
+        };
+        let mut scores = Vec::with_capacity(texts.len());
+        let mut rest = texts;
+        while !rest.is_empty() {
+            let (batch, later) = rest.split_at(fitting(rest));
+            let prompts: Vec<&Cloze> = batch.iter().flat_map(Encoded::prompts).collect();
+            let rows = self.base.forward(&prompts, active, head)?;
+            scores.extend(mean_over_patterns(batch.iter(), rows.to_vec2()?));
+            rest = later;
+        }
+        Ok(scores)
+    }
+
+    /// Asks for the scores of other words than the labels', each list's mean.
+    pub(crate) fn asking(mut self, words: Vec<Vec<u32>>) -> Self {
+        self.words = words;
+        self.ready = OnceLock::new();
+        self
+    }
+
+    fn subtract_offsets(&self, scores: &mut [Vec<f32>]) {
+        for scores in scores {
+            for (score, offset) in scores.iter_mut().zip(&self.offsets) {
+                *score -= offset;
+            }
+        }
     }
 
     fn check_batch(&self, batch: &[Example]) -> Result<()> {
@@ -253,15 +327,37 @@ fn cross_entropy(scores: &[f32], target: &[f32]) -> f32 {
     terms.map(|(score, target)| target * (total - score)).sum()
 }
 
+/// Each text's row from the rows of its prompts.
+fn mean_over_patterns<'a>(
+    texts: impl Iterator<Item = &'a Encoded>,
+    rows: Vec<Vec<f32>>,
+) -> Vec<Vec<f32>> {
+    let mut rows = rows.into_iter();
+    let mean = |text: &Encoded| {
+        let patterns = text.prompts().len();
+        let mut mean = rows.next().unwrap_or_default();
+        for row in rows.by_ref().take(patterns - 1) {
+            mean.iter_mut()
+                .zip(row)
+                .for_each(|(sum, score)| *sum += score);
+        }
+        mean.iter_mut().for_each(|sum| *sum /= patterns as f32);
+        mean
+    };
+    texts.map(mean).collect()
+}
+
 /// How many of the first texts go into one forward pass; at least one.
 fn fitting(texts: &[Encoded]) -> usize {
     let mut tokens = 0;
     let fits = |text: &&Encoded| {
-        tokens += text.ids().len();
+        tokens += text.tokens();
         tokens <= TOKENS_AT_ONCE
     };
     texts.iter().take_while(fits).count().max(1)
 }
 
+#[cfg(test)]
+mod calibration_tests;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@
 //! adapter, [`Trainer`] changes the adapter, and [`LocalRound`] is one client's work of one
 //! LP-FL round in steps short enough to yield between.
 
+pub mod calibration;
 mod client;
 mod config;
 mod dropout;
@@ -39,7 +40,7 @@ pub use evaluation::{Evaluation, Tally};
 pub use learner::Learner;
 pub use model::BaseModel;
 pub use optimizer::AdamW;
-pub use prompt::Encoded;
+pub use prompt::{Cloze, Encoded};
 pub use round::{ClientTexts, LocalRound, Outcome, Step};
 pub use schedule::Schedule;
 pub use trainer::{Example, Gradient, StepResult, Trainer};

@@ -14,7 +14,7 @@ use candle_core::Tensor;
 use crate::Result;
 use crate::config::Config;
 use crate::error::WEIGHTS;
-use crate::prompt::Encoded;
+use crate::prompt::Cloze;
 use crate::tokenize::Vocabulary;
 use crate::weights::{WeightFile, Weights};
 use encoder::Encoder;
@@ -133,7 +133,7 @@ impl BaseModel {
     /// B prompts, `head` (L, H) -> (B, L)
     pub(crate) fn forward(
         &self,
-        prompts: &[&Encoded],
+        prompts: &[&Cloze],
         active: &Active,
         head: &Projection,
     ) -> Result<Tensor> {

@@ -26,6 +26,14 @@ pub struct ClientTexts {
     pub unlabelled: Vec<Encoded>,
 }
 
+impl ClientTexts {
+    /// Every text, without a look at its label.
+    pub fn all(&self) -> Vec<Encoded> {
+        let gold = self.gold.iter().map(|(text, _)| text);
+        gold.chain(&self.unlabelled).cloned().collect()
+    }
+}
+
 /// What one step of a round came to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {

@@ -2,7 +2,7 @@
 
 use fl_core::random::{Purpose, generator};
 use fl_core::settings::LoraSettings;
-use fl_core::task::{Label, Task};
+use fl_core::task::Task;
 use rand::Rng;
 use rand::RngExt as _;
 use safetensors::Dtype;
@@ -88,18 +88,13 @@ impl Files {
 
 /// A task whose words the vocabulary has: `{text} it was {mask} .`, great or terrible.
 pub fn task() -> Task {
-    let label = |name: &str, words: &[&str]| Label {
-        name: name.into(),
-        words: words.iter().map(|&word| word.into()).collect(),
-    };
+    let labels: [(&str, &[&str]); 2] = [
+        ("negative", &["terrible"]),
+        ("positive", &["great", "good"]),
+    ];
     Task {
-        name: "Toy".into(),
-        pattern: "{text} it was {mask} .".into(),
-        labels: vec![
-            label("negative", &["terrible"]),
-            label("positive", &["great", "good"]),
-        ],
         max_tokens: 32,
+        ..Task::new("Toy", "{text} it was {mask} .", &labels)
     }
 }
 

@@ -23,8 +23,19 @@ pub struct Row {
     pub line: u64,
     /// The text, without blanks around it; never empty.
     pub text: String,
+    /// The second text of a task that has two; never empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second: Option<String>,
     /// Its label's position in the task, where it has one.
     pub label: Option<usize>,
+}
+
+impl Row {
+    /// Its texts, as many as the task has columns for.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let second = self.second.as_deref();
+        std::iter::once(self.text.as_str()).chain(second)
+    }
 }
 
 /// A row that was left out.
@@ -61,38 +72,13 @@ pub struct Texts {
     pub more_problems: usize,
 }
 
-/// The columns that are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Columns<'a> {
-    /// The column of texts, which must be there.
-    pub text: &'a str,
-    /// The column of labels; a file without it, or a row with nothing in it, is unlabelled.
-    pub label: &'a str,
-}
-
-impl Default for Columns<'_> {
-    fn default() -> Self {
-        Self {
-            text: "text",
-            label: "label",
-        }
-    }
-}
-
-/// Reads the columns `text` and `label`; labels are those of `task`.
+/// Reads the columns and labels of `task`.
 ///
 /// # Errors
-/// A file above [`MOST_BYTES`], an empty one, or one without the column of texts. Single bad rows
-/// are no error: they are left out and described in [`Texts::problems`].
+/// A file above [`MOST_BYTES`], an empty one, or one without a column of texts; a file without the
+/// column of labels is unlabelled. Single bad rows are no error: they are left out and described
+/// in [`Texts::problems`].
 pub fn read(bytes: &[u8], task: &Task) -> Result<Texts> {
-    read_columns(bytes, task, Columns::default())
-}
-
-/// Reads columns of other names.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_columns(bytes: &[u8], task: &Task, columns: Columns<'_>) -> Result<Texts> {
     if bytes.len() > MOST_BYTES {
         return Err(LearnerError::TextsSize {
             limit: MOST_BYTES,
@@ -102,13 +88,12 @@ pub fn read_columns(bytes: &[u8], task: &Task, columns: Columns<'_>) -> Result<T
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let Some(start) = bytes.iter().position(|byte| !byte.is_ascii_whitespace()) else {
         return Err(LearnerError::TextsEmpty {
-            column: columns.text.into(),
+            column: task.text_columns.join(", "),
         });
     };
     let (format, delimiter) = sniff(&bytes[start..]);
     let mut reader = Reader {
         task,
-        columns,
         texts: Texts {
             format,
             rows: Vec::new(),
@@ -142,9 +127,14 @@ fn sniff(bytes: &[u8]) -> (Format, u8) {
     }
 }
 
+/// The places of a table's columns.
+struct Header {
+    texts: Vec<usize>,
+    label: Option<usize>,
+}
+
 struct Reader<'a> {
     task: &'a Task,
-    columns: Columns<'a>,
     texts: Texts,
 }
 
@@ -156,7 +146,7 @@ impl Reader<'_> {
             .has_headers(false)
             .from_reader(bytes);
         let mut record = csv::ByteRecord::new();
-        let mut header: Option<(usize, Option<usize>)> = None;
+        let mut header: Option<Header> = None;
         let mut lines = Lines::new(bytes);
         loop {
             match reader.read_byte_record(&mut record) {
@@ -169,28 +159,38 @@ impl Reader<'_> {
                 }
             }
             let line = record.position().map_or(0, |at| lines.of_row(at));
-            let Some((text, label)) = header else {
-                header = Some(self.header(&record)?);
-                continue;
-            };
-            let field = |index: usize| record.get(index).map(std::str::from_utf8).transpose();
-            match (field(text), label.map_or(Ok(None), field)) {
-                (Ok(Some(text)), Ok(label)) => self.row(line, text, label),
-                (Ok(None), _) => {
-                    let (column, got) = (text + 1, record.len());
-                    self.problem(
-                        line,
-                        format!("expected at least {column} columns, got {got}"),
-                    );
-                }
-                _ => self.problem(line, "expected UTF-8, got other bytes".into()),
+            match &header {
+                None => header = Some(self.header(&record)?),
+                Some(header) => self.record(line, header, &record),
             }
         }
         Ok(())
     }
 
-    /// The places of the two columns.
-    fn header(&self, record: &csv::ByteRecord) -> Result<(usize, Option<usize>)> {
+    fn record(&mut self, line: u64, header: &Header, record: &csv::ByteRecord) {
+        if let Some(missing) = header
+            .texts
+            .iter()
+            .find(|place| record.get(**place).is_none())
+        {
+            let (column, got) = (missing + 1, record.len());
+            let message = format!("expected at least {column} columns, got {got}");
+            return self.problem(line, message);
+        }
+        let field = |place: &usize| record.get(*place).map(std::str::from_utf8).transpose();
+        let texts: Result<Vec<&str>, _> = header
+            .texts
+            .iter()
+            .filter_map(|p| field(p).transpose())
+            .collect();
+        match (texts, header.label.as_ref().map_or(Ok(None), field)) {
+            (Ok(texts), Ok(label)) => self.row(line, &texts, label),
+            _ => self.problem(line, "expected UTF-8, got other bytes".into()),
+        }
+    }
+
+    /// The places of the columns.
+    fn header(&self, record: &csv::ByteRecord) -> Result<Header> {
         let names: Vec<String> = record
             .iter()
             .map(|name| String::from_utf8_lossy(name).trim().to_owned())
@@ -199,22 +199,24 @@ impl Reader<'_> {
             let same = |name: &String| name.eq_ignore_ascii_case(column);
             names.iter().position(same)
         };
-        match place(self.columns.text) {
-            Some(text) => Ok((text, place(self.columns.label))),
-            None => Err(self.no_column(names.iter().map(String::as_str))),
-        }
-    }
-
-    fn no_column<'n>(&self, names: impl Iterator<Item = &'n str>) -> LearnerError {
-        LearnerError::TextsColumn {
-            column: self.columns.text.into(),
-            found: names.take(QUOTED).map(quote).collect(),
-        }
+        let text = |column: &String| {
+            let missing = || no_column(column, names.iter().map(String::as_str));
+            place(column).ok_or_else(missing)
+        };
+        Ok(Header {
+            texts: self
+                .task
+                .text_columns
+                .iter()
+                .map(text)
+                .collect::<Result<_>>()?,
+            label: place(&self.task.label_column),
+        })
     }
 
     fn jsonl(&mut self, bytes: &[u8]) -> Result<()> {
         let mut found = false;
-        let mut first_columns: Option<Vec<String>> = None;
+        let mut first_missing: Option<LearnerError> = None;
         for (index, line_bytes) in bytes.split(|&byte| byte == b'\n').enumerate() {
             let line = index as u64 + 1;
             if line_bytes.trim_ascii().is_empty() {
@@ -227,37 +229,41 @@ impl Reader<'_> {
                     continue;
                 }
             };
-            let Some(text) = object.get(self.columns.text) else {
-                let column = self.columns.text;
+            let columns = &self.task.text_columns;
+            if let Some(column) = columns.iter().find(|column| !object.contains_key(*column)) {
                 self.problem(line, format!("expected a field {column:?}, got none"));
-                first_columns.get_or_insert_with(|| object.keys().cloned().collect());
+                let names = object.keys().map(String::as_str);
+                first_missing.get_or_insert_with(|| no_column(column, names));
                 continue;
-            };
-            found = true;
-            let label = object.get(self.columns.label).filter(|l| !l.is_null());
-            match (text, label) {
-                (Value::String(text), None) => self.row(line, text, None),
-                (Value::String(text), Some(Value::String(label))) => {
-                    self.row(line, text, Some(label));
-                }
-                (Value::String(text), Some(label @ (Value::Number(_) | Value::Bool(_)))) => {
-                    self.row(line, text, Some(&label.to_string()));
-                }
-                (Value::String(_), Some(_)) => {
-                    self.problem(line, "expected a label that is a string".into());
-                }
-                _ => self.problem(line, "expected a text that is a string".into()),
             }
+            found = true;
+            self.object(line, &object);
         }
-        match first_columns {
-            Some(names) if !found => Err(self.no_column(names.iter().map(String::as_str))),
+        match first_missing {
+            Some(error) if !found => Err(error),
             _ => Ok(()),
         }
     }
 
-    fn row(&mut self, line: u64, text: &str, label: Option<&str>) {
-        let text = text.trim();
-        if text.is_empty() {
+    fn object(&mut self, line: u64, object: &Map<String, Value>) {
+        let columns = self.task.text_columns.iter();
+        let texts: Option<Vec<&str>> = columns.map(|column| object.get(column)?.as_str()).collect();
+        let Some(texts) = texts else {
+            return self.problem(line, "expected a text that is a string".into());
+        };
+        match object.get(&self.task.label_column) {
+            None | Some(Value::Null) => self.row(line, &texts, None),
+            Some(Value::String(label)) => self.row(line, &texts, Some(label)),
+            Some(label @ (Value::Number(_) | Value::Bool(_))) => {
+                self.row(line, &texts, Some(&label.to_string()));
+            }
+            Some(_) => self.problem(line, "expected a label that is a string".into()),
+        }
+    }
+
+    fn row(&mut self, line: u64, texts: &[&str], label: Option<&str>) {
+        let mut texts = texts.iter().map(|text| text.trim());
+        if texts.clone().any(str::is_empty) {
             return self.problem(line, "expected a text, got an empty one".into());
         }
         let label = label.map(str::trim).filter(|label| !label.is_empty());
@@ -274,7 +280,8 @@ impl Reader<'_> {
         };
         self.texts.rows.push(Row {
             line,
-            text: text.into(),
+            text: texts.next().unwrap_or_default().into(),
+            second: texts.next().map(str::to_owned),
             label,
         });
     }
@@ -285,6 +292,13 @@ impl Reader<'_> {
         } else {
             self.texts.more_problems += 1;
         }
+    }
+}
+
+fn no_column<'n>(column: &str, names: impl Iterator<Item = &'n str>) -> LearnerError {
+    LearnerError::TextsColumn {
+        column: column.into(),
+        found: names.take(QUOTED).map(quote).collect(),
     }
 }
 
@@ -322,110 +336,4 @@ fn quote(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn texts(content: impl AsRef<[u8]>) -> Texts {
-        read(content.as_ref(), &Task::reviews()).unwrap()
-    }
-
-    fn row(line: u64, text: &str, label: Option<usize>) -> Row {
-        let text = text.into();
-        Row { line, text, label }
-    }
-
-    #[test]
-    fn the_three_formats_say_the_same() {
-        let expected = vec![row(2, "so, good", Some(1)), row(3, "meh", None)];
-        let csv = texts("text,label\n\"so, good\",positive\nmeh,\n");
-        assert_eq!((csv.format, &csv.rows), (Format::Csv, &expected));
-        let semicolons = texts("label;text\r\npositive;so, good\r\n;meh\r\n");
-        assert_eq!(semicolons.rows, expected);
-        let tsv = texts("text\tlabel\nso, good\tpositive\nmeh\t\n");
-        assert_eq!((tsv.format, &tsv.rows), (Format::Tsv, &expected));
-        let jsonl = texts(
-            "\n{\"text\": \"so, good\", \"label\": \"positive\"}\n{\"label\": null, \"text\": \"meh\"}",
-        );
-        assert_eq!((jsonl.format, &jsonl.rows), (Format::Jsonl, &expected));
-        assert!(
-            [csv, semicolons, tsv, jsonl]
-                .iter()
-                .all(|t| t.problems.is_empty())
-        );
-    }
-
-    #[test]
-    fn a_byte_order_mark_and_other_cases_of_a_header_are_fine() {
-        assert_eq!(texts("\u{feff}Text\nfine\n").rows, [row(2, "fine", None)]);
-    }
-
-    #[test]
-    fn a_quoted_text_may_span_lines() {
-        let found = texts("text,label\n\"one\ntwo\",negative\nthree,positive\n");
-        let expected = [row(2, "one\ntwo", Some(0)), row(4, "three", Some(1))];
-        assert_eq!(found.rows, expected);
-    }
-
-    #[test]
-    fn an_unknown_label_is_a_problem_of_its_line() {
-        let found = texts("text,label\nfine,good\nbad,negative\n");
-        assert_eq!(found.rows, [row(3, "bad", Some(0))]);
-        assert_eq!(found.problems[0].line, 2);
-        let message = &found.problems[0].message;
-        assert_eq!(
-            message,
-            "expected a label of negative, positive, got \"good\""
-        );
-    }
-
-    #[test]
-    fn bad_rows_are_described_and_the_rest_counted() {
-        let mut content = b"label,text\n".to_vec();
-        content.extend(b"positive\n,\n,\xff\xfe\n");
-        content.extend(b"positive,\n".repeat(30));
-        let found = texts(&content);
-        assert!(found.rows.is_empty());
-        assert_eq!((found.problems.len(), found.more_problems), (20, 13));
-        assert!(
-            found.problems[0]
-                .message
-                .contains("expected at least 2 columns, got 1")
-        );
-        assert!(found.problems[1].message.contains("empty"));
-        assert!(found.problems[2].message.contains("UTF-8"));
-    }
-
-    #[test]
-    fn bad_json_lines_are_problems() {
-        let found = texts("{\"text\": \"a\"}\n{oops\n[1]\n{\"text\": 3}\n{\"x\": 1}\n");
-        assert_eq!(found.rows, [row(1, "a", None)]);
-        let lines: Vec<u64> = found.problems.iter().map(|p| p.line).collect();
-        assert_eq!(lines, [2, 3, 4, 5]);
-    }
-
-    #[test]
-    fn a_missing_column_names_those_that_are_there() {
-        let error = |content: &str| {
-            let error = read(content.as_bytes(), &Task::reviews());
-            error.unwrap_err().to_string()
-        };
-        for content in ["review,stars\na,b\n", "{\"review\": \"a\", \"stars\": 1}"] {
-            let expected =
-                r#"texts: expected a column "text", got the columns ["review", "stars"]"#;
-            assert_eq!(error(content), expected);
-        }
-        assert!(error(" \n ").contains("empty file"));
-        let columns = Columns {
-            text: "review",
-            label: "stars",
-        };
-        let found = read_columns(b"review\nfine", &Task::reviews(), columns);
-        assert_eq!(found.unwrap().rows, [row(2, "fine", None)]);
-    }
-
-    #[test]
-    fn too_large_a_file_is_refused_unread() {
-        let error = read(&vec![b'a'; MOST_BYTES + 1], &Task::reviews()).unwrap_err();
-        assert!(matches!(error, LearnerError::TextsSize { .. }), "{error}");
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use fl_core::settings::LoraSettings;
 use crate::dropout::Noise;
 use crate::error::LearnerError;
 use crate::model::{Active, BaseModel, Projection};
-use crate::prompt::Encoded;
+use crate::prompt::Cloze;
 use crate::{Result, full, lora};
 
 /// What training changes.
@@ -113,7 +113,7 @@ impl Tuning {
         base: &BaseModel,
         words: &[Vec<u32>],
         adapter: &Adapter,
-        prompts: &[&Encoded],
+        prompts: &[&Cloze],
         noise: Option<Noise>,
     ) -> Result<Trainable> {
         let (active, variables) = match self {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use fl_core::adapter::Adapter;
 use fl_core::error::{Blame, Fault, FaultCode};
 use fl_core::settings::{RoomSettings, Texts};
+use fl_core::task::Calibration;
 use learner::{Encoded, Evaluation, Learner, LearnerError, peft, texts};
 
 use crate::corpora::{Corpora, Corpus};
@@ -78,12 +79,21 @@ impl Library {
             return Ok(None);
         };
         let mut learner = Learner::new(model.base.clone(), &settings.task, &settings.lora)?;
+        if settings.task.calibration != Calibration::None {
+            let train = texts::read(&corpus.train, &settings.task)?;
+            let train: Vec<Encoded> = train
+                .rows
+                .iter()
+                .map(|row| learner.encode_row(row))
+                .collect();
+            learner.calibrate(learner.prior(&train)?)?;
+        }
         learner.load(adapter)?;
         let test = texts::read(&corpus.test, &settings.task)?;
         let (prompts, labels): (Vec<Encoded>, Vec<usize>) = test
             .rows
             .iter()
-            .filter_map(|row| Some((learner.encode(&row.text), row.label?)))
+            .filter_map(|row| Some((learner.encode_row(row), row.label?)))
             .unzip();
         learner.evaluate(&prompts, &labels).map(Some)
     }

@@ -29,13 +29,14 @@ describe('the form for a room', () => {
     expect(settingsFor({ corpus: 'news' }).task).toEqual(news);
   });
 
-  it('takes labels and pattern where everyone brings their own texts', () => {
-    const own = settingsFor({ corpus: OWN, labels: 'spam: junk, ads\nham: fine', pattern: '{mask}: {text}' });
+  it('takes labels and patterns where everyone brings their own texts', () => {
+    const patterns = ' {mask}: {text}\n\n{text} it was {mask} .\n';
+    const own = settingsFor({ corpus: OWN, labels: 'spam: junk, ads\nham: fine', patterns });
     expect(own.texts).toEqual({ from: 'own' });
-    expect(own.task.pattern).toBe('{mask}: {text}');
+    expect(own.task.patterns).toEqual(['{mask}: {text}', '{text} it was {mask} .']);
     expect(own.task.labels).toEqual([
-      { name: 'spam', words: ['junk', 'ads'] },
-      { name: 'ham', words: ['fine'] },
+      { name: 'spam', aliases: [], words: ['junk', 'ads'] },
+      { name: 'ham', aliases: [], words: ['fine'] },
     ]);
   });
 
@@ -43,6 +44,12 @@ describe('the form for a room', () => {
     const targets: Draft['targets'] = ['key', 'feed_forward_out'];
     expect(settingsFor({ targets }).lora.targets).toEqual(targets);
     expect(faultFor({ targets: [] })?.field).toBe('lora.targets');
+  });
+
+  it('takes calibration and truncation with any texts', () => {
+    const chosen = { calibration: 'unlabelled', truncate: 'start' } as const;
+    expect(settingsFor({ corpus: 'news', ...chosen }).task).toEqual({ ...news, ...chosen });
+    expect(settingsFor({ corpus: OWN, ...chosen }).task).toMatchObject(chosen);
   });
 
   it('keeps the scale of LoRA at another rank', () => {
@@ -75,7 +82,7 @@ describe('the form for a room', () => {
 describe('labels as typed', () => {
   it('forgives empty lines and stray commas', () => {
     expect(labelsOf('\n good : great ,, fine\n\n')).toEqual([
-      { name: 'good', words: ['great', 'fine'] },
+      { name: 'good', aliases: [], words: ['great', 'fine'] },
     ]);
   });
 });

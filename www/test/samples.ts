@@ -10,12 +10,16 @@ export const settings: RoomSettings = {
   model: 'default',
   task: {
     name: 'Reviews',
-    pattern: '{text} it was {mask} .',
+    patterns: ['{text} it was {mask} .'],
     labels: [
-      { name: 'negative', words: ['terrible'] },
-      { name: 'positive', words: ['great', 'good'] },
+      { name: 'negative', aliases: [], words: ['terrible'] },
+      { name: 'positive', aliases: [], words: ['great', 'good'] },
     ],
+    text_columns: ['text'],
+    label_column: 'label',
     max_tokens: 96,
+    truncate: 'end',
+    calibration: 'none',
   },
   texts: { from: 'corpus', corpus: 'reviews', deal: { gold: 8, unlabelled: 40 } },
   lora: { rank: 8, alpha: 16, scaling: 'standard', dropout: 0, targets: ['query', 'value'] },
@@ -55,7 +59,7 @@ export const settings: RoomSettings = {
 };
 
 export const welcome: Welcome = {
-  protocol: 1,
+  protocol: 2,
   room: 'ROOM',
   client: 1,
   resume: 'token',

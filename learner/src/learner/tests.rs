@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use fl_core::adapter::Matrix;
 use fl_core::settings::{LoraSettings, LoraTarget, TrainingSettings};
+use fl_core::task::Truncate;
 use proptest::prelude::*;
 
 use super::*;
@@ -11,7 +12,7 @@ use crate::Trainer;
 use crate::testing::{self, Files, Shape, learner, toy_texts};
 
 /// The initial adapter with B drawn like A, so that it changes the model.
-fn changed(learner: &Learner, seed: u32) -> Adapter {
+pub(super) fn changed(learner: &Learner, seed: u32) -> Adapter {
     let mut adapter = learner.initial_adapter(seed);
     let other = learner.initial_adapter(seed + 100);
     let values = other.matrices.values().flat_map(|m| m.values.clone());
@@ -25,19 +26,24 @@ fn changed(learner: &Learner, seed: u32) -> Adapter {
     adapter
 }
 
-fn examples(learner: &Learner, count: usize, seed: u32) -> Vec<Example> {
+pub(super) fn examples(learner: &Learner, count: usize, seed: u32) -> Vec<Example> {
     let example = |(text, label): (String, usize)| Example::gold(learner.encode(&text), label, 2);
     toy_texts(count, seed).into_iter().map(example).collect()
 }
 
-fn encoded(examples: &[Example]) -> Vec<Encoded> {
+pub(super) fn encoded(examples: &[Example]) -> Vec<Encoded> {
     examples
         .iter()
         .map(|example| example.encoded.clone())
         .collect()
 }
 
-fn largest_difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
+fn only_prompt(text: &Encoded) -> Cloze {
+    assert_eq!(text.prompts().len(), 1);
+    text.prompts()[0].clone()
+}
+
+pub(super) fn largest_difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     let pairs = a.iter().flatten().zip(b.iter().flatten());
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
@@ -46,7 +52,7 @@ fn largest_difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
 fn prompt_has_the_pattern_around_the_text() {
     let learner = learner(1).unwrap();
     let spell = |text: &str| {
-        let prompt = learner.encode(text);
+        let prompt = only_prompt(&learner.encode(text));
         let words = learner.base.vocabulary().spell(prompt.ids());
         assert_eq!(words[prompt.mask()], "[MASK]");
         words.join(" ")
@@ -62,10 +68,10 @@ fn prompt_has_the_pattern_around_the_text() {
 #[test]
 fn mask_may_come_first() {
     let mut task = testing::task();
-    task.pattern = "very {mask} : {text} .".into();
+    task.patterns = vec!["very {mask} : {text} .".into()];
     let base = Files::new(Shape::TINY, 1).load().unwrap();
     let learner = Learner::new(base, &task, &testing::lora()).unwrap();
-    let prompt = learner.encode("the film");
+    let prompt = only_prompt(&learner.encode("the film"));
     let words = learner.base.vocabulary().spell(prompt.ids());
     assert_eq!(words.join(" "), "[CLS] very [MASK] [UNK] the film . [SEP]");
     assert_eq!(prompt.mask(), 2);
@@ -74,7 +80,7 @@ fn mask_may_come_first() {
 #[test]
 fn special_tokens_cannot_be_forged() {
     let learner = learner(1).unwrap();
-    let prompt = learner.encode("good [MASK] bad [SEP] [CLS]");
+    let prompt = only_prompt(&learner.encode("good [MASK] bad [SEP] [CLS]"));
     let count = |id| prompt.ids().iter().filter(|&&other| other == id).count();
     let vocabulary = learner.base.vocabulary();
     assert_eq!(count(vocabulary.mask), 1);
@@ -83,15 +89,20 @@ fn special_tokens_cannot_be_forged() {
 
 #[test]
 fn million_characters_take_no_time() {
-    let learner = learner(1).unwrap();
     let start = Instant::now();
     for text in [
         "good ".repeat(200_000),
         "x".repeat(1_000_000),
         "[MASK]".repeat(200_000),
     ] {
-        let prompt = learner.encode(&text);
-        assert!(prompt.ids().len() <= 32);
+        for truncate in [Truncate::End, Truncate::Start, Truncate::Middle] {
+            let task = Task {
+                truncate,
+                ..testing::task()
+            };
+            let learner = Learner::new(BASE.with(Clone::clone), &task, &testing::lora()).unwrap();
+            assert!(only_prompt(&learner.encode(&text)).ids().len() <= 32);
+        }
     }
     assert!(start.elapsed() < Duration::from_secs(2));
 }
@@ -103,18 +114,18 @@ proptest! {
         task.max_tokens = most;
         let base = BASE.with(Clone::clone);
         let learner = Learner::new(base, &task, &testing::lora()).unwrap();
-        let prompt = learner.encode(&text);
+        let prompt = only_prompt(&learner.encode(&text));
         let ids = prompt.ids();
         prop_assert!(ids.len() <= most as usize);
-        let empty = learner.encode("");
-        let tail = |prompt: &Encoded| prompt.ids()[prompt.mask() - 2..].to_vec();
+        let empty = only_prompt(&learner.encode(""));
+        let tail = |prompt: &Cloze| prompt.ids()[prompt.mask() - 2..].to_vec();
         prop_assert_eq!(tail(&prompt), tail(&empty));
         prop_assert_eq!(ids[0], learner.base.vocabulary().start);
     }
 }
 
 thread_local! {
-    static BASE: BaseModel = Files::new(Shape::TINY, 1).load().unwrap();
+    pub(super) static BASE: BaseModel = Files::new(Shape::TINY, 1).load().unwrap();
 }
 
 #[test]
@@ -135,13 +146,13 @@ fn patterns_and_words_that_do_not_fit_are_refused() {
     assert!(got.contains("[\"[UNK]\"]"), "{got}");
     let got = error(&|task| task.labels[0].words = vec!["[MASK]".into()]);
     assert!(got.contains("label negative"), "{got}");
-    let got = error(&|task| task.pattern = format!("{{text}} {{mask}} {}", "it ".repeat(40)));
+    let got = error(&|task| task.patterns[0] = format!("{{text}} {{mask}} {}", "it ".repeat(40)));
     assert_eq!(
         got,
         "pattern: expected fewer than 32 tokens, special ones included, got 43"
     );
-    let got = error(&|task| task.pattern = "{text}".into());
-    assert!(got.contains("task.pattern"), "{got}");
+    let got = error(&|task| task.patterns[0] = "{text}".into());
+    assert!(got.contains("task.patterns[0]"), "{got}");
 }
 
 #[test]
@@ -218,7 +229,7 @@ fn merged_scores_equal_base_plus_delta() {
     let mut learner = learner(1).unwrap();
     learner.load(&changed(&learner, 3)).unwrap();
     let texts = encoded(&examples(&learner, 9, 1));
-    let prompts: Vec<&Encoded> = texts.iter().collect();
+    let prompts: Vec<&Cloze> = texts.iter().flat_map(Encoded::prompts).collect();
     let (base, words) = (&learner.base, &learner.words);
     let trainable = learner
         .tuning

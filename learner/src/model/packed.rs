@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::prompt::Encoded;
+use crate::prompt::Cloze;
 
 /// The tokens of a batch of prompts.
 pub(crate) struct Packed {
@@ -15,7 +15,7 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    pub(crate) fn new(prompts: &[&Encoded]) -> Self {
+    pub(crate) fn new(prompts: &[&Cloze]) -> Self {
         let mut packed = Self {
             ids: Vec::new(),
             positions: Vec::new(),

@@ -9,6 +9,7 @@ use safetensors::Dtype;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::Encoded;
 use crate::testing::{self, Files, NamedTensor, Shape};
 use crate::{Learner, LearnerError};
 
@@ -57,7 +58,8 @@ fn reference(tensors: &[NamedTensor]) -> Vec<Vec<f32>> {
     let labels = testing::task().labels;
     let words = crate::verbalizer::label_words(base.vocabulary(), &labels).unwrap();
     let logits = |text: &&str| {
-        let prompt = learner.encode(text);
+        let encoded = learner.encode(text);
+        let prompt = &encoded.prompts()[0];
         let ids = Tensor::new(prompt.ids(), &Device::Cpu)
             .unwrap()
             .unsqueeze(0)

@@ -8,7 +8,7 @@ use super::*;
 use crate::dropout::Dropout;
 use crate::ops::{FrozenLinear, LoraLinear};
 use crate::testing::{self, Files, NamedTensor, Shape, lora, pack, task, toy_texts};
-use crate::{ClientTexts, Example, Learner, LocalRound, Step, Trainer};
+use crate::{ClientTexts, Encoded, Example, Learner, LocalRound, Step, Trainer};
 
 const NOISE: Noise = Noise {
     seed: 5,

@@ -44,7 +44,11 @@ fn a_million_characters_make_a_prompt_as_any_other() {
                 "{}: {piece:?}: {largest} bytes",
                 model.name
             );
-            assert!(prompt.ids().len() <= most, "{}: {piece:?}", model.name);
+            assert!(
+                prompt.prompts()[0].ids().len() <= most,
+                "{}: {piece:?}",
+                model.name
+            );
             assert!(
                 learner.scores(&[prompt]).unwrap()[0]
                     .iter()
@@ -60,7 +64,8 @@ fn an_empty_text_is_a_prompt() {
         let learner = learner(model);
         for text in ["", " ", "\n\t\u{3000}"] {
             let prompt = learner.encode(text);
-            assert!(prompt.mask() < prompt.ids().len());
+            let cloze = &prompt.prompts()[0];
+            assert!(cloze.mask() < cloze.ids().len());
             assert!(
                 learner.scores(&[prompt]).unwrap()[0]
                     .iter()

@@ -47,7 +47,12 @@ impl Check {
         let learner = Learner::new(self.base.clone(), &self.numbers.task(), lora).unwrap();
         for (text, expected) in self.numbers.texts.iter().zip(&self.numbers.prompts) {
             let got = learner.encode(text);
-            assert_eq!(got.ids(), expected, "{}: {text:?}", self.model.name);
+            assert_eq!(
+                got.prompts()[0].ids(),
+                expected,
+                "{}: {text:?}",
+                self.model.name
+            );
         }
         learner
     }

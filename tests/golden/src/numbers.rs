@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fl_core::adapter::{Adapter, Matrix};
 use fl_core::settings::{Decay, TrainingSettings};
-use fl_core::task::{Label, Task};
+use fl_core::task::Task;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
@@ -86,16 +86,11 @@ impl Numbers {
 
     /// The two-label task that the numbers are about.
     pub fn task(&self) -> Task {
-        let label = |(name, word): (&str, &String)| Label {
-            name: name.into(),
-            words: vec![word.clone()],
-        };
-        let names = ["negative", "positive"];
+        let [negative, positive] = [0, 1].map(|label| [self.words[label].as_str()]);
+        let labels: [(&str, &[&str]); 2] = [("negative", &negative), ("positive", &positive)];
         Task {
-            name: "Golden".into(),
-            pattern: self.pattern.clone(),
-            labels: names.into_iter().zip(&self.words).map(label).collect(),
             max_tokens: self.max_tokens,
+            ..Task::new("Golden", &self.pattern, &labels)
         }
     }
 

@@ -5,7 +5,7 @@ import { OWN, usualSpeed, type Draft } from '../state/draft';
 import { count } from '../text/format';
 import type { FieldFault } from '../text/faults';
 import { LORA_TARGETS } from '../text/lora';
-import { AreaField, ChecksField, ChoiceField, NumberField, TextField } from './field';
+import { AreaField, ChecksField, ChoiceField, NumberField } from './field';
 
 type Props = {
   draft: Draft;
@@ -57,13 +57,14 @@ function TextsOptions({ draft, corpora, fault, onChange }: Props) {
             value={draft.labels}
             onValue={(labels) => onChange({ labels })}
           />
-          <TextField
-            label="Question to the model"
-            hint="{text} is where a text goes, {mask} is the word that the model fills in."
-            path="task.pattern"
+          <AreaField
+            label="Questions to the model"
+            hint="One a line: {text} is where a text goes, {mask} is the word that the model fills in. It answers all of them, and the mean counts."
+            path="task.patterns"
             fault={fault}
-            value={draft.pattern}
-            onValue={(pattern) => onChange({ pattern })}
+            rows={2}
+            value={draft.patterns}
+            onValue={(patterns) => onChange({ patterns })}
           />
         </>
       ) : (
@@ -86,7 +87,41 @@ function TextsOptions({ draft, corpora, fault, onChange }: Props) {
           />
         </div>
       )}
+      <ReadingOptions draft={draft} fault={fault} onChange={onChange} />
     </fieldset>
+  );
+}
+
+function ReadingOptions({ draft, fault, onChange }: Omit<Props, 'corpora'>) {
+  return (
+    <div class="pair">
+      <ChoiceField
+        label="The model’s habits"
+        hint="A small model likes some words better than others, whatever the text says. That can be taken off its answers."
+        path="task.calibration"
+        fault={fault}
+        value={draft.calibration}
+        choices={[
+          { value: 'none', label: 'leave them' },
+          { value: 'content_free', label: 'take off its answer to an empty text' },
+          { value: 'unlabelled', label: 'take off its usual answer to these texts' },
+        ]}
+        onValue={(calibration) => onChange({ calibration })}
+      />
+      <ChoiceField
+        label="Of a long text, leave out"
+        hint="The model reads only so many words at once."
+        path="task.truncate"
+        fault={fault}
+        value={draft.truncate}
+        choices={[
+          { value: 'end', label: 'its end' },
+          { value: 'start', label: 'its start' },
+          { value: 'middle', label: 'its middle' },
+        ]}
+        onValue={(truncate) => onChange({ truncate })}
+      />
+    </div>
   );
 }
 

@@ -13,8 +13,9 @@ export function RoomFacts() {
   if (!settings) return null;
   const { task, training, lora, soft_labels: soft, round } = settings;
   const facts: [string, string][] = [
-    ['Question to the model', task.pattern.replace('{text}', '…').replace('{mask}', '[word]')],
+    ['Question to the model', task.patterns.map(question).join(' · ')],
     ['Label words', task.labels.map(({ name, words }) => `${name}: ${words.join(', ')}`).join(' · ')],
+    ['The model’s habits', HABITS[task.calibration]],
     ['Base model', model ? `${model.name}, ${count(model.parameters)} parameters` : settings.model],
     ['Trained part', trainedPart(lora)],
     [
@@ -58,6 +59,16 @@ function trainedPart({ rank, scaling, dropout, targets }: LoraSettings): string 
   if (scaling === 'rank_stabilised') parts.push('rank-stabilised');
   if (dropout > 0) parts.push(`dropout ${percent(dropout)}`);
   return parts.join(', ');
+}
+
+const HABITS = {
+  none: 'left as they are',
+  content_free: 'its answer to an empty text is taken off',
+  unlabelled: 'its usual answer to a tab’s texts is taken off',
+};
+
+function question(pattern: string): string {
+  return pattern.replace(/\{text(_2)?\}/g, '…').replace('{mask}', '[word]');
 }
 
 type Growth = NonNullable<typeof room.value.settings>['soft_labels']['growth'];

@@ -52,7 +52,7 @@ export class MockWorker {
     const past = Array.from({ length: this.#completed + 1 }, (_, round) => round);
     this.#emit({
       type: 'welcomed',
-      protocol: 1,
+      protocol: 2,
       room: CODE,
       client: 1,
       resume: 'token',

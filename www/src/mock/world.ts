@@ -16,12 +16,16 @@ export const scene = new URLSearchParams(location.search).get('scene') ?? 'waiti
 
 const task: Task = {
   name: 'Reviews',
-  pattern: '{text} it was {mask} .',
+  patterns: ['{text} it was {mask} .'],
   labels: [
-    { name: 'negative', words: ['terrible'] },
-    { name: 'positive', words: ['great'] },
+    { name: 'negative', aliases: [], words: ['terrible'] },
+    { name: 'positive', aliases: [], words: ['great'] },
   ],
+  text_columns: ['text'],
+  label_column: 'label',
   max_tokens: 96,
+  truncate: 'end',
+  calibration: 'none',
 };
 
 export const settings: RoomSettings = {

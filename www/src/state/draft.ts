@@ -1,6 +1,7 @@
 // The form for a new room: what is typed, and the settings that it means.
 
 import type { Corpus } from '../api';
+import type { Calibration } from '../generated/Calibration';
 import type { Growth } from '../generated/Growth';
 import type { Label } from '../generated/Label';
 import type { LoraTarget } from '../generated/LoraTarget';
@@ -8,6 +9,7 @@ import type { LoraScaling } from '../generated/LoraScaling';
 import type { LoraSettings } from '../generated/LoraSettings';
 import type { RoomSettings } from '../generated/RoomSettings';
 import type { Texts } from '../generated/Texts';
+import type { Truncate } from '../generated/Truncate';
 import { decimal } from '../text/format';
 import type { FieldFault } from '../text/faults';
 
@@ -23,7 +25,10 @@ export type Draft = {
   unlabelled: string;
   /** For own texts: one label a line, `name: word, word`. */
   labels: string;
-  pattern: string;
+  /** One pattern a line. */
+  patterns: string;
+  truncate: Truncate;
+  calibration: Calibration;
   rounds: string;
   needed: string;
   deadline: string;
@@ -54,7 +59,9 @@ export function draftOf(settings: RoomSettings): Draft {
     gold: String(deal.gold),
     unlabelled: String(deal.unlabelled),
     labels: settings.task.labels.map(({ name, words }) => `${name}: ${words.join(', ')}`).join('\n'),
-    pattern: settings.task.pattern,
+    patterns: settings.task.patterns.join('\n'),
+    truncate: settings.task.truncate,
+    calibration: settings.task.calibration,
     rounds: String(round.rounds),
     needed: String('count' in round.quorum ? round.quorum.count : round.minimum),
     deadline: String(round.deadline_seconds),
@@ -110,7 +117,9 @@ function settingsOf(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): Ro
   const needed = Number(draft.needed);
   const rank = Number(draft.rank);
   const corpus = corpora.find(({ name }) => name === draft.corpus);
-  const own = { ...defaults.task, pattern: draft.pattern.trim(), labels: labelsOf(draft.labels) };
+  const { calibration, truncate } = draft;
+  const own = { ...defaults.task, patterns: linesOf(draft.patterns), labels: labelsOf(draft.labels) };
+  const task = draft.corpus === OWN ? own : (corpus?.task ?? defaults.task);
   const texts: Texts =
     draft.corpus === OWN
       ? { from: 'own' }
@@ -122,7 +131,7 @@ function settingsOf(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): Ro
   return {
     ...defaults,
     title: draft.title.trim(),
-    task: draft.corpus === OWN ? own : (corpus?.task ?? defaults.task),
+    task: { ...task, calibration, truncate },
     texts,
     lora: {
       ...defaults.lora,
@@ -159,12 +168,16 @@ function alphaOf(scaling: LoraScaling, rank: number, usual: LoraSettings): numbe
 
 /** `positive: great, good` on each line. */
 export function labelsOf(text: string): Label[] {
-  const lines = text.split('\n').filter((line) => line.trim() !== '');
-  return lines.map((line) => {
+  return linesOf(text).map((line) => {
     const [name = '', words = ''] = line.split(/:(.*)/s);
     const list = words.split(',').map((word) => word.trim());
-    return { name: name.trim(), words: list.filter((word) => word !== '') };
+    return { name: name.trim(), aliases: [], words: list.filter((word) => word !== '') };
   });
+}
+
+function linesOf(text: string): string[] {
+  const lines = text.split('\n').map((line) => line.trim());
+  return lines.filter((line) => line !== '');
 }
 
 function growthOf({ growth, speed }: Draft): Growth {
