@@ -32,6 +32,7 @@ mod trainer;
 mod tuning;
 mod verbalizer;
 mod weights;
+mod words;
 
 pub use client::{Holding, LocalClient};
 pub use dropout::Noise;
@@ -46,6 +47,7 @@ pub use schedule::Schedule;
 pub use trainer::{Example, Gradient, StepResult, Trainer};
 pub use tuning::Tuning;
 pub use weights::WeightFile;
+pub use words::{Proposal, WordSearch};
 
 /// What fallible functions of this crate return.
 pub type Result<T, E = LearnerError> = std::result::Result<T, E>;

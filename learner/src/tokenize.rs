@@ -83,6 +83,14 @@ impl Vocabulary {
         ids.iter().map(spell).collect()
     }
 
+    /// Every entry of the vocabulary by its id.
+    pub(crate) fn entries(&self) -> Vec<(u32, String)> {
+        let words = self.tokenizer.get_vocab(false).into_iter();
+        let mut entries: Vec<_> = words.map(|(token, id)| (id, token)).collect();
+        entries.sort_unstable();
+        entries
+    }
+
     pub(crate) fn is_unknown(&self, id: u32) -> bool {
         match self.tokenizer.get_model() {
             ModelWrapper::WordPiece(words) => words.token_to_id(&words.unk_token) == Some(id),

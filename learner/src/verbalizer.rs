@@ -4,6 +4,7 @@ use fl_core::task::Label;
 
 use crate::Result;
 use crate::error::LearnerError;
+use crate::model::BaseModel;
 use crate::tokenize::Vocabulary;
 
 /// Token ids of each label's words, in the task's order.
@@ -21,12 +22,25 @@ pub(crate) fn label_words(vocabulary: &Vocabulary, labels: &[Label]) -> Result<V
 }
 
 fn token(vocabulary: &Vocabulary, label: &Label, word: &str) -> Result<u32> {
+    single_token(vocabulary, word).map_err(|tokens| LearnerError::LabelWord {
+        label: label.name.clone(),
+        word: word.into(),
+        tokens,
+    })
+}
+
+/// The one token of a word, or else the tokens that it splits into.
+pub(crate) fn single_token(vocabulary: &Vocabulary, word: &str) -> Result<u32, Vec<String>> {
     match vocabulary.split(word)[..] {
         [id] if !vocabulary.is_unknown(id) => Ok(id),
-        ref ids => Err(LearnerError::LabelWord {
-            label: label.name.clone(),
-            word: word.into(),
-            tokens: vocabulary.spell(ids),
-        }),
+        ref ids => Err(vocabulary.spell(ids)),
+    }
+}
+
+impl BaseModel {
+    /// Nothing for a word that can stand for a label, as it is one token of the vocabulary; else
+    /// the tokens that it splits into.
+    pub fn splits(&self, word: &str) -> Option<Vec<String>> {
+        single_token(self.vocabulary(), word).err()
     }
 }
