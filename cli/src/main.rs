@@ -1,8 +1,12 @@
 //! `lpfl`: federated learning of language models in browser tabs, from one binary.
 
+mod evaluate;
+mod inputs;
 mod join;
 mod model;
+mod progress;
 mod serve;
+mod task;
 
 use std::process::ExitCode;
 
@@ -24,6 +28,10 @@ enum Command {
     Join(join::JoinArguments),
     /// Look at base models, and fetch them
     Model(model::Arguments),
+    /// Measure a model on labelled texts
+    Evaluate(evaluate::Arguments),
+    /// Look at task files
+    Task(task::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +39,8 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Join(arguments) => join::run(arguments),
         Command::Model(arguments) => model::run(arguments),
+        Command::Evaluate(arguments) => evaluate::run(arguments),
+        Command::Task(arguments) => task::run(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,8 +6,11 @@
     reason = "a helper that fails fails its test"
 )]
 
+mod evaluate;
 mod fetch;
+mod folder;
 mod hub;
 mod info;
 mod program;
 mod room;
+mod task;

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use learner::merge::{Merge, Precision};
-use learner::peft;
 use serde_json::Value;
 use server::ModelFolder;
+
+use crate::inputs;
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
@@ -73,13 +74,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     check_free(&arguments.out)?;
     let folder = ModelFolder::open(&arguments.model)?;
     let base = folder.load()?;
-    let adapter = &arguments.adapter;
-    let (config, weights) = (
-        read(&adapter.join(peft::CONFIG))?,
-        read(&adapter.join(peft::WEIGHTS))?,
-    );
-    let adapter = peft::read(&base, &config, &weights)
-        .with_context(|| format!("{} does not fit the model", adapter.display()))?;
+    let adapter = inputs::adapter(&base, &arguments.adapter)?;
     let files = folder.weights().iter();
     let files: Vec<Vec<u8>> = files
         .map(|name| read(&arguments.model.join(name)))
@@ -191,7 +186,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 mod tests {
     use fl_core::settings::LoraSettings;
     use learner::testing::{Files, Shape, task};
-    use learner::{BaseModel, Learner};
+    use learner::{BaseModel, Learner, peft};
 
     use super::*;
 
