@@ -41,6 +41,21 @@ pub enum LearnerError {
         /// Its shape by the configuration.
         expected: Vec<usize>,
     },
+    /// Weights of a model without the head that fills in masks.
+    #[error(
+        "{file}, tensor {tensor}: expected shape {expected:?}, got no such tensor: this {model_type} \
+         model has no masked-LM head; take its version for masked language modelling"
+    )]
+    MissingHead {
+        /// The file.
+        file: String,
+        /// The architecture.
+        model_type: &'static str,
+        /// The head's first tensor.
+        tensor: String,
+        /// Its shape by the configuration.
+        expected: Vec<usize>,
+    },
     /// A tensor of another shape than the configuration says.
     #[error("{file}, tensor {tensor}: expected shape {expected:?}, got {got:?}")]
     TensorShape {

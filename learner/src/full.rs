@@ -10,12 +10,26 @@ use candle_core::{Device, Tensor, Var};
 use fl_core::adapter::{Adapter, AdapterLayout, Matrix};
 
 use crate::Result;
+use crate::error::LearnerError;
 use crate::model::{
     Active, BaseModel, Decoder, Norm, NormPart, Projection, ProjectionPart, Source, Table,
     TablePart,
 };
 use crate::ops::{FrozenLinear, LayerNormWeights};
 use crate::tuning::{Rows, Variable};
+
+/// Refuses a model with layers that have no bias: none is kept for them.
+pub(crate) fn check(base: &BaseModel) -> Result<()> {
+    let mut parts = base.parts().projections.iter();
+    match parts.find(|part| part.linear.bias().is_empty()) {
+        None => Ok(()),
+        Some(part) => {
+            let got = format!("{} without one", part.path);
+            let what = "full-parameter training";
+            Err(LearnerError::argument(what, "a bias in every layer", got))
+        }
+    }
+}
 
 /// Names and shapes of every parameter.
 pub(crate) fn layout(base: &BaseModel) -> AdapterLayout {

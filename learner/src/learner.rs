@@ -65,9 +65,12 @@ impl Learner {
     pub fn tuned_by(base: BaseModel, task: &Task, tuning: Tuning) -> Result<Self> {
         task.check()?;
         tuning.check(&base)?;
+        let vocabulary = base.vocabulary();
+        let prompt = Prompt::new(vocabulary, task, base.positions())?;
+        let blank_before = prompt.has_blank_before_mask();
         Ok(Self {
-            words: verbalizer::label_words(base.vocabulary(), &task.labels)?,
-            prompt: Prompt::new(base.vocabulary(), task, base.positions())?,
+            words: verbalizer::label_words(vocabulary, &task.labels, blank_before)?,
+            prompt,
             adapter: tuning.initial(&base, 0),
             layout: tuning.layout(&base),
             task: task.clone(),

@@ -39,7 +39,7 @@ pub use dropout::Noise;
 pub use error::LearnerError;
 pub use evaluation::{Evaluation, Tally};
 pub use learner::Learner;
-pub use model::BaseModel;
+pub use model::{BaseModel, LoraInfo, ModelInfo};
 pub use optimizer::AdamW;
 pub use prompt::{Cloze, Encoded};
 pub use round::{ClientTexts, LocalRound, Outcome, Step};

@@ -1,10 +1,14 @@
 //! The frozen masked language model, asked at the mask only.
 
 mod active;
+mod body;
 mod encoder;
+mod info;
+mod modern;
 mod names;
 mod packed;
 mod parts;
+mod paths;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,11 +21,12 @@ use crate::error::WEIGHTS;
 use crate::prompt::Cloze;
 use crate::tokenize::Vocabulary;
 use crate::weights::{WeightFile, Weights};
-use encoder::Encoder;
+use body::Body;
 use packed::Packed;
 use parts::{Parts, Reader};
 
 pub(crate) use active::{Active, Norm, Projection, Source, Table};
+pub use info::{LoraInfo, ModelInfo};
 pub(crate) use parts::{Decoder, NormPart, ProjectionPart, TablePart};
 
 /// A base model: tokenizer and frozen f32 tensors. Cheap to clone; clones share the tensors.
@@ -33,16 +38,17 @@ struct Base {
     config: Config,
     vocabulary: Vocabulary,
     parts: Parts,
-    encoder: Encoder,
+    body: Body,
     decoder: Decoder,
     parameters: u64,
     stored: BTreeMap<String, u64>,
 }
 
 impl BaseModel {
-    /// Reads the three files of a Hugging Face directory: `config.json` of model type bert,
-    /// `tokenizer.json` with a WordPiece model, and `model.safetensors` in f32, f16 or bf16, with
-    /// the masked-LM head.
+    /// Reads the three files of a Hugging Face directory: `config.json` of a BERT, RoBERTa (also
+    /// XLM-RoBERTa and CamemBERT), DistilBERT, ALBERT, ELECTRA generator or ModernBERT,
+    /// `tokenizer.json` with a WordPiece, BPE or Unigram model, and `model.safetensors` in f32, f16
+    /// or bf16, with the masked-LM head.
     ///
     /// # Errors
     /// The first thing that does not fit, named by file and field or tensor.
@@ -52,7 +58,7 @@ impl BaseModel {
     }
 
     /// Like [`Self::from_bytes`], with the weights in one or more files, in any order, which are
-    /// read tensor by tensor.
+    /// read tensor by tensor. What is unsupported is refused before any of them is looked at.
     ///
     /// # Errors
     /// The first thing that does not fit, named by file and field or tensor.
@@ -63,7 +69,7 @@ impl BaseModel {
     ) -> Result<Self> {
         let config = Config::new(config_json)?;
         let vocabulary = Vocabulary::new(tokenizer_json, config.vocab_size)?;
-        let mut weights = Weights::new(weights)?;
+        let mut weights = Weights::new(weights, config.architecture.prefix())?;
         Ok(Self(Arc::new(Base::new(config, vocabulary, &mut weights)?)))
     }
 
@@ -97,7 +103,7 @@ impl BaseModel {
 
     /// Most tokens of a prompt.
     pub fn positions(&self) -> usize {
-        self.0.config.max_position_embeddings
+        self.0.config.positions()
     }
 
     /// The text's token ids, without special tokens; what looks like one in the text is text.
@@ -124,7 +130,7 @@ impl BaseModel {
 
     /// The table that token ids are looked up in.
     pub(crate) fn words(&self) -> &TablePart {
-        self.0.parts.table(self.0.encoder.words)
+        self.0.parts.table(self.0.body.words())
     }
 
     /// The label scores at each prompt's mask.
@@ -137,7 +143,7 @@ impl BaseModel {
         active: &Active,
         head: &Projection,
     ) -> Result<Tensor> {
-        let x = self.0.encoder.forward(&Packed::new(prompts), active)?;
+        let x = self.0.body.forward(&Packed::new(prompts), active)?;
         head.forward(&x)
     }
 }
@@ -145,10 +151,8 @@ impl BaseModel {
 impl Base {
     fn new(config: Config, vocabulary: Vocabulary, weights: &mut Weights<'_>) -> Result<Self> {
         let mut reader = Reader::new(weights);
-        let encoder = Encoder::read(&config, &mut reader)?;
-        let shape = [config.vocab_size, config.hidden_size];
-        let bias = ["cls.predictions.bias", "cls.predictions.decoder.bias"];
-        let decoder = reader.decoder("cls.predictions.decoder", &bias, shape, encoder.words)?;
+        let body = Body::read(&config, &mut reader)?;
+        let decoder = reader.decoder(&config, body.words())?;
         let parts = reader.parts;
         Ok(Self {
             parameters: weights.parameters(),
@@ -156,7 +160,7 @@ impl Base {
             config,
             vocabulary,
             parts,
-            encoder,
+            body,
             decoder,
         })
     }

@@ -1,5 +1,6 @@
 //! Texts inside their task's patterns, as token ids with one mask among them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use fl_core::task::{Piece, Task, Truncate};
@@ -43,7 +44,7 @@ impl Cloze {
     }
 }
 
-/// A task's patterns, split into tokens once.
+/// A task's patterns.
 #[derive(Clone, Debug)]
 pub(crate) struct Prompt {
     patterns: Vec<Pattern>,
@@ -52,17 +53,22 @@ pub(crate) struct Prompt {
 
 #[derive(Clone, Debug)]
 struct Pattern {
+    /// What stands around the mask, in its order.
     parts: Vec<Part>,
-    /// Tokens that are left for the texts.
-    room: usize,
+    /// How many of the parts stand before the mask.
+    before: usize,
+    /// Most tokens of a prompt.
+    limit: usize,
 }
 
 #[derive(Clone, Debug)]
 enum Part {
-    Words(Vec<u32>),
+    Words(String),
     Text(usize),
-    Mask,
 }
+
+/// Tokens of every prompt beside the words' and the texts': start, mask and end.
+const FRAME: usize = 3;
 
 /// Characters of a text that are read for each token that it may fill.
 ///
@@ -72,8 +78,6 @@ enum Part {
 const CHARACTERS_PER_TOKEN: usize = 64;
 
 impl Prompt {
-    /// Splits the parts of the patterns, each by itself: what touches a place touches a word.
-    ///
     /// # Errors
     /// [`LearnerError::PatternLength`] when a pattern leaves no token for the text.
     pub(crate) fn new(vocabulary: &Vocabulary, task: &Task, positions: usize) -> Result<Self> {
@@ -86,13 +90,22 @@ impl Prompt {
         })
     }
 
+    /// Whether a blank stands before the mask of any pattern, so that what fills it in is a word
+    /// of its own.
+    pub(crate) fn has_blank_before_mask(&self) -> bool {
+        self.patterns.iter().any(Pattern::has_blank_before_mask)
+    }
+
     /// `texts` as many as the task's columns; one that is missing is empty.
+    ///
+    /// Each pattern with the texts in it is trimmed and split as one: where a text touches the
+    /// pattern, the tokens are those of the whole.
     pub(crate) fn encode(&self, vocabulary: &Vocabulary, texts: &[&str]) -> Encoded {
-        let room = self.patterns.iter().map(|pattern| pattern.room).max();
-        let most = room.unwrap_or(0).saturating_mul(CHARACTERS_PER_TOKEN);
-        let texts: Vec<Vec<u32>> = texts
+        let limit = self.patterns.iter().map(|pattern| pattern.limit).max();
+        let most = limit.unwrap_or(0).saturating_mul(CHARACTERS_PER_TOKEN);
+        let texts: Vec<Cow<'_, str>> = texts
             .iter()
-            .map(|text| split_within(vocabulary, text.trim(), self.truncate, most))
+            .map(|text| excerpt(text.trim(), self.truncate, most))
             .collect();
         let prompts = self.patterns.iter();
         let prompts = prompts.map(|pattern| pattern.fill(vocabulary, &texts, self.truncate));
@@ -103,68 +116,94 @@ impl Prompt {
 impl Pattern {
     fn new(vocabulary: &Vocabulary, pieces: &[Piece<'_>], limit: usize) -> Result<Self> {
         let part = |piece: &Piece<'_>| match piece {
-            Piece::Words(words) => Part::Words(vocabulary.split(words)),
-            Piece::Text(index) => Part::Text(*index),
-            Piece::Mask => Part::Mask,
+            Piece::Words(words) => Some(Part::Words((*words).to_owned())),
+            Piece::Text(index) => Some(Part::Text(*index)),
+            Piece::Mask => None,
         };
-        let parts: Vec<Part> = pieces.iter().map(part).collect();
-        let length = |part: &Part| match part {
-            Part::Words(words) => words.len(),
-            Part::Text(_) => 0,
-            Part::Mask => 1,
+        let is_mask = |piece: &Piece<'_>| matches!(piece, Piece::Mask);
+        let pattern = Self {
+            parts: pieces.iter().filter_map(part).collect(),
+            before: pieces.iter().take_while(|piece| !is_mask(piece)).count(),
+            limit,
         };
-        // A start and an end token stand around it.
-        let got = parts.iter().map(length).sum::<usize>() + 2;
-        if got >= limit {
-            return Err(LearnerError::PatternLength { limit, got });
+        let tokens = pattern.split(vocabulary, &[]);
+        let got = tokens.iter().map(Vec::len).sum::<usize>() + FRAME;
+        match got < limit {
+            true => Ok(pattern),
+            false => Err(LearnerError::PatternLength { limit, got }),
         }
-        let room = limit - got;
-        Ok(Self { parts, room })
     }
 
-    fn fill(&self, vocabulary: &Vocabulary, texts: &[Vec<u32>], truncate: Truncate) -> Cloze {
-        let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
-        let shares = shares(self.room, &lengths);
-        let (mut ids, mut mask) = (vec![vocabulary.start], 0);
-        for part in &self.parts {
-            match part {
-                Part::Words(words) => ids.extend(words),
-                Part::Mask => {
-                    mask = ids.len();
-                    ids.push(vocabulary.mask);
-                }
-                Part::Text(index) => {
-                    if let (Some(text), Some(share)) = (texts.get(*index), shares.get(*index)) {
-                        let (head, tail) = kept(text, *share, truncate);
-                        ids.extend(head.iter().chain(tail));
-                    }
-                }
+    fn has_blank_before_mask(&self) -> bool {
+        let words = match &self.parts[..self.before] {
+            [Part::Words(first)] => first.trim_start(),
+            [.., Part::Words(last)] => last,
+            _ => "",
+        };
+        words.ends_with(char::is_whitespace)
+    }
+
+    /// Each part's tokens, as the parts stand together.
+    fn split(&self, vocabulary: &Vocabulary, texts: &[Cow<'_, str>]) -> Vec<Vec<u32>> {
+        let part = |part| match part {
+            &Part::Text(index) => texts.get(index).map_or("", |text| text),
+            Part::Words(words) => words,
+        };
+        let parts: Vec<&str> = self.parts.iter().map(part).collect();
+        let (before, behind) = parts.split_at(self.before);
+        vocabulary.split_around_mask(before, behind).concat()
+    }
+
+    fn fill(&self, vocabulary: &Vocabulary, texts: &[Cow<'_, str>], truncate: Truncate) -> Cloze {
+        let tokens = self.split(vocabulary, texts);
+        let (mut fixed, mut lengths) = (FRAME, vec![0; texts.len()]);
+        for (part, tokens) in self.parts.iter().zip(&tokens) {
+            match *part {
+                Part::Text(index) if index < lengths.len() => lengths[index] = tokens.len(),
+                _ => fixed += tokens.len(),
             }
         }
-        ids.push(vocabulary.end);
-        Cloze { ids, mask }
+        let Some(room) = self.limit.checked_sub(fixed) else {
+            // A text's end tore a token of the pattern in two, and there was no room for both.
+            return self.fill(vocabulary, &[], truncate);
+        };
+        let shares = shares(room, &lengths);
+        let ids = |(part, tokens): (&Part, &Vec<u32>)| match *part {
+            Part::Text(index) => {
+                let share = shares.get(index).copied().unwrap_or(0);
+                let (head, tail) = kept(tokens, share, truncate);
+                [head, tail].concat()
+            }
+            Part::Words(_) => tokens.clone(),
+        };
+        let mut parts = self.parts.iter().zip(&tokens).map(ids);
+        let before: Vec<u32> = parts.by_ref().take(self.before).flatten().collect();
+        let behind: Vec<u32> = parts.flatten().collect();
+        let (start, mask, end) = ([vocabulary.start], [vocabulary.mask], [vocabulary.end]);
+        Cloze {
+            mask: start.len() + before.len(),
+            ids: [&start[..], &before, &mask, &behind, &end].concat(),
+        }
     }
 }
 
-/// The tokens of a text of which at most this many characters are read, around what is dropped.
-fn split_within(vocabulary: &Vocabulary, text: &str, truncate: Truncate, most: usize) -> Vec<u32> {
+/// What of a text is looked at: at most about this many characters, without those to be dropped.
+fn excerpt(text: &str, truncate: Truncate, most: usize) -> Cow<'_, str> {
     let from_start = |count: usize| text.char_indices().nth(count).map(|(at, _)| at);
     let Some(cut) = from_start(most) else {
-        return vocabulary.split(text);
+        return text.into();
     };
     let from_end = |count: usize| {
         let last = text.char_indices().rev().take(count).last();
         last.map_or(text.len(), |(at, _)| at)
     };
     match truncate {
-        Truncate::End => vocabulary.split(&text[..cut]),
-        Truncate::Start => vocabulary.split(&text[from_end(most)..]),
+        Truncate::End => text[..cut].into(),
+        Truncate::Start => text[from_end(most)..].into(),
         Truncate::Middle => {
             let half = most / 2;
             let head = from_start(half).unwrap_or(text.len());
-            let mut tokens = vocabulary.split(&text[..head]);
-            tokens.extend(vocabulary.split(&text[from_end(half)..]));
-            tokens
+            format!("{} {}", &text[..head], &text[from_end(half)..]).into()
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Tiny random models with a real tokenizer, the same bytes for the same seed, for tests.
 
+mod architectures;
+mod tokenizers;
+
 use fl_core::random::{Purpose, generator};
 use fl_core::settings::LoraSettings;
 use fl_core::task::Task;
@@ -10,6 +13,8 @@ use safetensors::tensor::{TensorView, serialize};
 use serde_json::json;
 
 use crate::{BaseModel, Learner, Result};
+
+pub use architectures::Architecture;
 
 /// The words of the vocabulary, behind the special tokens and in front of single letters.
 pub const WORDS: [&str; 26] = [

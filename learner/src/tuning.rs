@@ -58,7 +58,7 @@ impl Tuning {
     /// Whether a model can be tuned so.
     pub(crate) fn check(&self, base: &BaseModel) -> Result<()> {
         let Self::Lora(lora) = self else {
-            return Ok(());
+            return full::check(base);
         };
         if lora.rank == 0 || lora.rank as usize > base.hidden() || !lora.scale().is_finite() {
             let expected = format!("1 to {}, with a finite alpha", base.hidden());

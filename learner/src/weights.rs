@@ -17,13 +17,35 @@ pub(crate) use file::to_f32;
 /// The tensors of all files, read by name; counts the parameters it hands out.
 pub(crate) struct Weights<'a> {
     files: Vec<Tensors<'a>>,
+    /// What models saved without their head lack in front of every name, with its dot.
+    prefix: &'static str,
     parameters: u64,
     stored: BTreeMap<Dtype, u64>,
 }
 
+/// Whether a layer has a bias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bias {
+    With,
+    Without,
+}
+
+impl Bias {
+    /// As the configuration says.
+    pub(crate) fn new(is_present: bool) -> Self {
+        match is_present {
+            true => Self::With,
+            false => Self::Without,
+        }
+    }
+}
+
 impl<'a> Weights<'a> {
-    /// Reads the files' headers.
-    pub(crate) fn new(files: impl IntoIterator<Item = WeightFile<'a>>) -> Result<Self> {
+    /// Reads the files' headers. Tensors may also stand under their names without `prefix`.
+    pub(crate) fn new(
+        files: impl IntoIterator<Item = WeightFile<'a>>,
+        prefix: &'static str,
+    ) -> Result<Self> {
         let files: Vec<_> = files
             .into_iter()
             .map(Tensors::open)
@@ -31,6 +53,7 @@ impl<'a> Weights<'a> {
         check_names(&files)?;
         Ok(Self {
             files,
+            prefix,
             parameters: 0,
             stored: BTreeMap::new(),
         })
@@ -47,32 +70,59 @@ impl<'a> Weights<'a> {
         self.stored.iter().map(named).collect()
     }
 
-    /// The tensor under the first of `names` that a file has; each is also looked for without
-    /// the prefix `bert.`, which models saved without their head lack.
-    pub(crate) fn find(&mut self, names: &[&str], shape: &[usize]) -> Result<Option<Vec<f32>>> {
-        for &name in names {
-            for name in [name, name.strip_prefix("bert.").unwrap_or(name)] {
-                if let Some(file) = self.files.iter_mut().find(|file| file.has(name)) {
-                    let (values, dtype) = file.read(name, shape)?;
-                    self.parameters += values.len() as u64;
-                    *self.stored.entry(dtype).or_default() += values.len() as u64;
-                    return Ok(Some(values));
-                }
-            }
+    /// What an error about no file in particular calls the weights.
+    pub(crate) fn file(&self) -> String {
+        match &self.files[..] {
+            [file] => file.name().to_owned(),
+            files => format!("{WEIGHTS} in {} files", files.len()),
         }
-        Ok(None)
+    }
+
+    /// Whether there is a tensor of this name, with or without the prefix.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.place(name).is_some()
+    }
+
+    /// Whether both tensors are there with the same type, shape and bytes.
+    pub(crate) fn are_same(&mut self, one: &str, other: &str) -> Result<bool> {
+        let (Some((one_file, one)), Some((other_file, other))) =
+            (self.place(one), self.place(other))
+        else {
+            return Ok(false);
+        };
+        let (one_file, other_file) = match self.files.get_disjoint_mut([one_file, other_file]) {
+            Ok([one, other]) => (one, Some(other)),
+            Err(_) => (&mut self.files[one_file], None),
+        };
+        one_file.has_same(&one, other_file, &other)
+    }
+
+    /// The file and the name that a tensor has there.
+    fn place(&self, name: &str) -> Option<(usize, String)> {
+        let names = [Some(name), name.strip_prefix(self.prefix)];
+        names.into_iter().flatten().find_map(|name| {
+            let file = self.files.iter().position(|file| file.has(name))?;
+            Some((file, name.to_owned()))
+        })
+    }
+
+    /// The tensor under the first of `names` that a file has.
+    pub(crate) fn find(&mut self, names: &[&str], shape: &[usize]) -> Result<Option<Vec<f32>>> {
+        let Some((file, name)) = names.iter().find_map(|name| self.place(name)) else {
+            return Ok(None);
+        };
+        let (values, dtype) = self.files[file].read(&name, shape)?;
+        self.parameters += values.len() as u64;
+        *self.stored.entry(dtype).or_default() += values.len() as u64;
+        Ok(Some(values))
     }
 
     pub(crate) fn values(&mut self, names: &[&str], shape: &[usize]) -> Result<Vec<f32>> {
         if let Some(values) = self.find(names, shape)? {
             return Ok(values);
         }
-        let file = match &self.files[..] {
-            [file] => file.name().to_owned(),
-            files => format!("{WEIGHTS} in {} files", files.len()),
-        };
         Err(LearnerError::MissingTensor {
-            file,
+            file: self.file(),
             tensor: names.first().copied().unwrap_or_default().to_owned(),
             expected: shape.to_vec(),
         })
@@ -87,11 +137,14 @@ impl<'a> Weights<'a> {
     pub(crate) fn linear(
         &mut self,
         name: &str,
-        output: usize,
-        input: usize,
+        shape: [usize; 2],
+        bias: Bias,
     ) -> Result<FrozenLinear> {
-        let weight = self.tensor(&format!("{name}.weight"), &[output, input])?;
-        let bias = self.values(&[&format!("{name}.bias")], &[output])?;
+        let weight = self.tensor(&format!("{name}.weight"), &shape)?;
+        let bias = match bias {
+            Bias::With => self.values(&[&format!("{name}.bias")], &shape[..1])?,
+            Bias::Without => Vec::new(),
+        };
         Ok(FrozenLinear::new(weight, bias))
     }
 
@@ -101,11 +154,15 @@ impl<'a> Weights<'a> {
         name: &str,
         size: usize,
         epsilon: f64,
+        bias: Bias,
     ) -> Result<LayerNormWeights> {
-        let [weight, gamma, bias, beta] =
+        let [weight, gamma, shift, beta] =
             ["weight", "gamma", "bias", "beta"].map(|part| format!("{name}.{part}"));
         let weight = self.values(&[&weight, &gamma], &[size])?;
-        let bias = self.values(&[&bias, &beta], &[size])?;
+        let bias = match bias {
+            Bias::With => self.values(&[&shift, &beta], &[size])?,
+            Bias::Without => vec![0.0; size],
+        };
         Ok(LayerNormWeights::new(weight, bias, epsilon))
     }
 }

@@ -191,7 +191,7 @@ fn whole_words(vocabulary: &Vocabulary) -> (Vec<Vec<u32>>, Vec<String>) {
         // Byte-level vocabularies and SentencePiece mark a blank in front of a word.
         let word = token.trim_start_matches(['Ġ', '▁']);
         let letters = word.chars().all(char::is_alphabetic) && word.chars().count() > 1;
-        let itself = letters && verbalizer::single_token(vocabulary, word) == Ok(id);
+        let itself = letters && verbalizer::single_token(vocabulary, word, true) == Ok(id);
         itself.then(|| (vec![id], word.to_owned()))
     });
     words.unzip()

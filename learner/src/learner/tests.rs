@@ -1,5 +1,8 @@
 //! Prompts, scores, gradients and training on a tiny random model.
 
+mod architectures;
+mod prompts;
+
 use std::time::{Duration, Instant};
 
 use fl_core::adapter::Matrix;
@@ -226,7 +229,10 @@ fn initial_adapter_leaves_the_model_unchanged() {
 
 #[test]
 fn merged_scores_equal_base_plus_delta() {
-    let mut learner = learner(1).unwrap();
+    assert_merged_is_beside(learner(1).unwrap());
+}
+
+fn assert_merged_is_beside(mut learner: Learner) {
     learner.load(&changed(&learner, 3)).unwrap();
     let texts = encoded(&examples(&learner, 9, 1));
     let prompts: Vec<&Cloze> = texts.iter().flat_map(Encoded::prompts).collect();
@@ -243,8 +249,11 @@ fn merged_scores_equal_base_plus_delta() {
 
 #[test]
 fn packing_changes_no_score() {
-    let learner = learner(1).unwrap();
-    let texts = encoded(&examples(&learner, 150, 2));
+    assert_packing_is_harmless(&learner(1).unwrap());
+}
+
+fn assert_packing_is_harmless(learner: &Learner) {
+    let texts = encoded(&examples(learner, 150, 2));
     let together = learner.scores(&texts).unwrap();
     let alone: Vec<Vec<f32>> = texts
         .iter()
@@ -256,7 +265,11 @@ fn packing_changes_no_score() {
 
 #[test]
 fn gradient_equals_finite_differences() {
-    let mut learner = learner(1).unwrap();
+    assert_gradient_is_slope(learner(1).unwrap());
+}
+
+/// The steepest entry of every matrix's gradient against the loss's rise around it.
+fn assert_gradient_is_slope(mut learner: Learner) {
     let adapter = changed(&learner, 7);
     learner.load(&adapter).unwrap();
     let mut batch = examples(&learner, 5, 3);

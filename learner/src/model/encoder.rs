@@ -1,4 +1,5 @@
-//! BERT's encoder and head (Devlin et al. 2019): layer norms behind each half of a layer.
+//! The encoder and head of BERT and its kin (Devlin et al. 2019): layer norms behind each half of a
+//! layer, learned positions, and a transformed hidden state before the decoder.
 
 use candle_core::{Device, Tensor};
 use fl_core::settings::LoraTarget;
@@ -6,19 +7,28 @@ use fl_core::settings::LoraTarget;
 use super::active::Active;
 use super::packed::Packed;
 use super::parts::{NormId, ProjectionId, Reader, TableId};
+use super::paths::Paths;
 use crate::Result;
-use crate::config::Config;
-use crate::ops::{Attention, Gelu, Queries};
+use crate::config::{Architecture, Config};
+use crate::ops::{Activation, Attention, Queries};
+use crate::weights::Bias;
 
 /// Where each step of the model finds its weights.
 #[derive(Debug)]
-pub(crate) struct Encoder {
+pub(super) struct Encoder {
     heads: usize,
-    pub(crate) words: TableId,
+    activation: Activation,
+    head_activation: Activation,
+    first_position: u32,
+    pub(super) words: TableId,
     positions: TableId,
-    types: TableId,
+    types: Option<TableId>,
     embedding_norm: NormId,
+    mapping: Option<ProjectionId>,
+    /// The layers that have weights of their own.
     layers: Vec<Layer>,
+    /// Which layer is used, step after step.
+    steps: Vec<usize>,
     transform: ProjectionId,
     transform_norm: NormId,
 }
@@ -37,106 +47,141 @@ struct Layer {
 }
 
 impl Encoder {
-    pub(crate) fn read(config: &Config, reader: &mut Reader<'_, '_>) -> Result<Self> {
-        let (hidden, epsilon) = (config.hidden_size, config.layer_norm_eps);
+    pub(super) fn read(
+        config: &Config,
+        paths: &Paths,
+        reader: &mut Reader<'_, '_>,
+    ) -> Result<Self> {
+        let (width, hidden) = (config.embedding_size, config.hidden_size);
+        let epsilon = config.layer_norm_eps;
         let mut table = |part: &str, rows| {
-            let path = format!("bert.embeddings.{part}_embeddings");
-            reader.table(&path, [rows, hidden])
+            let path = format!("{}.{part}_embeddings", paths.embeddings);
+            reader.table(&path, [rows, width])
         };
+        let words = table("word", config.vocab_size)?;
+        let positions = table("position", config.max_position_embeddings)?;
+        let types = match config.type_vocab_size {
+            0 => None,
+            count => Some(table("token_type", count)?),
+        };
+        let norm = format!("{}.LayerNorm", paths.embeddings);
+        let embedding_norm = reader.norm(&norm, width, epsilon, Bias::With)?;
+        let always = matches!(config.architecture, Architecture::Albert { .. });
+        let mapping = match always || width != hidden {
+            true => Some(reader.projection(paths.mapping, &[], [hidden, width], Bias::With)?),
+            false => None,
+        };
+        let layers = paths.layers(&config.architecture, config.num_hidden_layers);
+        let read = |name: &String| Layer::read(config, paths, name, reader);
         Ok(Self {
             heads: config.num_attention_heads,
-            words: table("word", config.vocab_size)?,
-            positions: table("position", config.max_position_embeddings)?,
-            types: table("token_type", config.type_vocab_size)?,
-            embedding_norm: reader.norm("bert.embeddings.LayerNorm", hidden, epsilon)?,
-            layers: (0..config.num_hidden_layers)
-                .map(|index| Layer::read(config, index, reader))
-                .collect::<Result<_>>()?,
-            transform: reader.projection(
-                "cls.predictions.transform.dense",
-                &[],
-                [hidden, hidden],
-            )?,
-            transform_norm: reader.norm("cls.predictions.transform.LayerNorm", hidden, epsilon)?,
+            activation: config.activation,
+            head_activation: config.head_activation,
+            first_position: config.first_position as u32,
+            words,
+            positions,
+            types,
+            embedding_norm,
+            mapping,
+            layers: layers.names.iter().map(read).collect::<Result<_>>()?,
+            steps: layers.steps,
+            transform: reader.projection(paths.transform, &[], [width, hidden], Bias::With)?,
+            transform_norm: reader.norm(paths.transform_norm, width, epsilon, Bias::With)?,
         })
     }
 
-    /// The hidden state before the decoder at each prompt's mask, (B, H).
-    pub(crate) fn forward(&self, packed: &Packed, active: &Active) -> Result<Tensor> {
+    /// What the decoder is asked with, at each prompt's mask: (B, E), E the embeddings' width.
+    pub(super) fn forward(&self, packed: &Packed, active: &Active) -> Result<Tensor> {
         let masks = Tensor::new(&packed.masks[..], &Device::Cpu)?;
         let mut x = self.embed(packed, active)?;
-        let last = self.layers.len() - 1;
-        for (index, layer) in self.layers.iter().enumerate() {
+        let last = self.steps.len() - 1;
+        for (index, &step) in self.steps.iter().enumerate() {
+            let layer = &self.layers[step];
             let keys = active.project(layer.key, &x)?;
             let values = active.project(layer.value, &x)?;
             // After the last layer's keys and values, only the masks' rows are needed.
             let queries = match index == last {
                 true => {
                     x = x.index_select(&masks, 0)?;
-                    Queries::One
+                    packed.masks_only()
                 }
                 false => Queries::All,
             };
             let asked = active.project(layer.query, &x)?;
             let qkv = [&asked, &keys, &values];
             let lengths = &packed.lengths;
-            let context = Attention::forward(self.heads, lengths, queries, qkv)?;
-            x = layer.after_attention(&context, &x, active)?;
+            let context = Attention::forward(self.heads, lengths, None, queries, qkv)?;
+            x = self.after_attention(layer, &context, &x, active)?;
         }
-        let x = Gelu::forward(&active.project(self.transform, &x)?)?;
-        active.norm(self.transform_norm, &x)
+        let x = active.project(self.transform, &x)?;
+        active.norm(self.transform_norm, &self.head_activation.forward(&x)?)
     }
 
-    /// (N, H): word, position and type embeddings, normalised.
+    /// (N, H): word, position and type embeddings, normalised and brought to the hidden width.
     fn embed(&self, packed: &Packed, active: &Active) -> Result<Tensor> {
+        let places = packed.positions.iter();
+        let places: Vec<u32> = places.map(|place| place + self.first_position).collect();
         let words = active.rows(self.words, &packed.ids)?;
-        let positions = active.rows(self.positions, &packed.positions)?;
-        let types = active.rows(self.types, &[0])?;
-        let x = (words + positions.broadcast_add(&types)?)?;
-        active.norm(self.embedding_norm, &x)
+        let mut positions = active.rows(self.positions, &places)?;
+        if let Some(types) = self.types {
+            positions = positions.broadcast_add(&active.rows(types, &[0])?)?;
+        }
+        let x = active.norm(self.embedding_norm, &(words + positions)?)?;
+        match self.mapping {
+            Some(mapping) => active.project(mapping, &x),
+            None => Ok(x),
+        }
+    }
+
+    /// A layer's second half, for rows of attention's `context` and of the layer's input `x`.
+    fn after_attention(
+        &self,
+        layer: &Layer,
+        context: &Tensor,
+        x: &Tensor,
+        active: &Active,
+    ) -> Result<Tensor> {
+        let context = active.project(layer.attention_output, context)?;
+        let x = active.add_norm(layer.attention_norm, &context, x)?;
+        let inner = active.project(layer.feed_forward_in, &x)?;
+        let inner = self.activation.forward(&inner)?;
+        let y = active.project(layer.feed_forward_out, &inner)?;
+        active.add_norm(layer.output_norm, &y, &x)
     }
 }
 
 impl Layer {
-    fn read(config: &Config, index: usize, reader: &mut Reader<'_, '_>) -> Result<Self> {
+    fn read(
+        config: &Config,
+        paths: &Paths,
+        layer: &str,
+        reader: &mut Reader<'_, '_>,
+    ) -> Result<Self> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let epsilon = config.layer_norm_eps;
-        let name = |part: &str| format!("bert.encoder.layer.{index}.{part}");
         let mut projection = |part: &str, targets, shape| {
-            let path = name(part);
-            reader.projection(&path, targets, shape)
+            reader.projection(&format!("{layer}.{part}"), targets, shape, Bias::With)
         };
-        let square = [hidden, hidden];
+        let (square, widen, narrow) = ([hidden, hidden], [inner, hidden], [hidden, inner]);
+        let query = projection(paths.query, &[LoraTarget::Query], square)?;
+        let key = projection(paths.key, &[LoraTarget::Key], square)?;
+        let value = projection(paths.value, &[LoraTarget::Value], square)?;
+        let output = paths.attention_output;
+        let attention_output = projection(output, &[LoraTarget::AttentionOutput], square)?;
+        let (before, behind) = (paths.feed_forward_in, paths.feed_forward_out);
+        let feed_forward_in = projection(before, &[LoraTarget::FeedForwardIn], widen)?;
+        let feed_forward_out = projection(behind, &[LoraTarget::FeedForwardOut], narrow)?;
+        let mut norm =
+            |part: &str| reader.norm(&format!("{layer}.{part}"), hidden, epsilon, Bias::With);
         Ok(Self {
-            query: projection("attention.self.query", &[LoraTarget::Query], square)?,
-            key: projection("attention.self.key", &[LoraTarget::Key], square)?,
-            value: projection("attention.self.value", &[LoraTarget::Value], square)?,
-            attention_output: projection(
-                "attention.output.dense",
-                &[LoraTarget::AttentionOutput],
-                square,
-            )?,
-            feed_forward_in: projection(
-                "intermediate.dense",
-                &[LoraTarget::FeedForwardIn],
-                [inner, hidden],
-            )?,
-            feed_forward_out: projection(
-                "output.dense",
-                &[LoraTarget::FeedForwardOut],
-                [hidden, inner],
-            )?,
-            attention_norm: reader.norm(&name("attention.output.LayerNorm"), hidden, epsilon)?,
-            output_norm: reader.norm(&name("output.LayerNorm"), hidden, epsilon)?,
+            query,
+            key,
+            value,
+            attention_output,
+            attention_norm: norm(paths.attention_norm)?,
+            feed_forward_in,
+            feed_forward_out,
+            output_norm: norm(paths.output_norm)?,
         })
-    }
-
-    /// The layer's second half, for rows of attention's `context` and of the layer's input `x`.
-    fn after_attention(&self, context: &Tensor, x: &Tensor, active: &Active) -> Result<Tensor> {
-        let context = active.project(self.attention_output, context)?;
-        let x = active.add_norm(self.attention_norm, &context, x)?;
-        let inner = Gelu::forward(&active.project(self.feed_forward_in, &x)?)?;
-        let y = active.project(self.feed_forward_out, &inner)?;
-        active.add_norm(self.output_norm, &y, &x)
     }
 }

@@ -3,9 +3,11 @@
 use candle_core::{Device, Tensor};
 use fl_core::settings::LoraTarget;
 
+use super::body::DecoderNames;
 use crate::Result;
+use crate::config::Config;
 use crate::ops::{FrozenLinear, LayerNormWeights};
-use crate::weights::Weights;
+use crate::weights::{Bias, Weights};
 
 /// Which of a model's projections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,51 +101,55 @@ impl<'w, 'b> Reader<'w, 'b> {
         &mut self,
         path: &str,
         targets: &'static [LoraTarget],
-        [output, input]: [usize; 2],
+        shape: [usize; 2],
+        bias: Bias,
     ) -> Result<ProjectionId> {
         let part = ProjectionPart {
             path: path.into(),
             targets,
-            linear: self.weights.linear(path, output, input)?,
+            linear: self.weights.linear(path, shape, bias)?,
         };
         self.parts.projections.push(part);
         Ok(ProjectionId(self.parts.projections.len() - 1))
     }
 
     /// A layer norm over rows of `size`.
-    pub(crate) fn norm(&mut self, path: &str, size: usize, epsilon: f64) -> Result<NormId> {
+    pub(crate) fn norm(
+        &mut self,
+        path: &str,
+        size: usize,
+        epsilon: f64,
+        bias: Bias,
+    ) -> Result<NormId> {
         let part = NormPart {
             path: path.into(),
-            weights: self.weights.layer_norm(path, size, epsilon)?,
+            weights: self.weights.layer_norm(path, size, epsilon, bias)?,
         };
         self.parts.norms.push(part);
         Ok(NormId(self.parts.norms.len() - 1))
     }
 
-    /// The decoder (V, H) at `path`, or `tied` where the file has none of its own.
-    pub(crate) fn decoder(
-        &mut self,
-        path: &str,
-        bias_names: &[&str],
-        [size, width]: [usize; 2],
-        tied: TableId,
-    ) -> Result<Decoder> {
-        let bias = self.weights.values(bias_names, &[size])?;
-        let own = self
-            .weights
-            .find(&[&format!("{path}.weight")], &[size, width])?;
-        let rows = match own {
-            None => tied,
-            Some(values) => {
-                let rows = Tensor::from_vec(values, (size, width), &Device::Cpu)?;
-                let path = path.into();
-                self.parts.tables.push(TablePart { path, rows });
-                TableId(self.parts.tables.len() - 1)
-            }
+    /// The decoder (V, E), E the embeddings' width: the `words` themselves where the files have
+    /// none of its own, or the same.
+    pub(crate) fn decoder(&mut self, config: &Config, words: TableId) -> Result<Decoder> {
+        let (size, width) = (config.vocab_size, config.embedding_size);
+        let DecoderNames { path, biases } = config.architecture.decoder();
+        let bias = match biases {
+            [] => vec![0.0; size],
+            names => self.weights.values(names, &[size])?,
+        };
+        let own = format!("{path}.weight");
+        let tied = format!("{}.weight", self.parts.table(words).path);
+        let is_tied = match self.weights.has(&own) {
+            true => self.weights.are_same(&own, &tied)?,
+            false => config.tied,
         };
         Ok(Decoder {
-            rows,
-            bias_name: bias_names.first().copied().unwrap_or_default().into(),
+            rows: match is_tied {
+                true => words,
+                false => self.table(path, [size, width])?,
+            },
+            bias_name: biases.first().copied().unwrap_or_default().into(),
             bias: Tensor::from_vec(bias, (size, 1), &Device::Cpu)?,
         })
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::Encoded;
-use crate::testing::{self, Files, NamedTensor, Shape};
+use crate::testing::{self, Architecture, Files, NamedTensor, Shape};
 use crate::{Learner, LearnerError};
 
 const TEXTS: [&str; 5] = [
@@ -56,7 +56,7 @@ fn reference(tensors: &[NamedTensor]) -> Vec<Vec<f32>> {
     let base = Files::new(Shape::TINY, 1).load().unwrap();
     let learner = Learner::new(base.clone(), &testing::task(), &testing::lora()).unwrap();
     let labels = testing::task().labels;
-    let words = crate::verbalizer::label_words(base.vocabulary(), &labels).unwrap();
+    let words = crate::verbalizer::label_words(base.vocabulary(), &labels, true).unwrap();
     let logits = |text: &&str| {
         let encoded = learner.encode(text);
         let prompt = &encoded.prompts()[0];
@@ -148,8 +148,12 @@ fn config_error(field: &str, value: Value) -> String {
 #[test]
 fn configurations_of_other_models_are_refused() {
     let cases = [
-        ("model_type", json!("roberta"), "expected bert, got roberta"),
-        ("hidden_act", json!("relu"), "expected gelu, got relu"),
+        ("model_type", json!("gpt2"), "or modernbert, got gpt2"),
+        ("model_type", json!("roberta"), "lm_head.dense.weight"),
+        ("model_type", json!(null), "config.json cannot be read"),
+        ("hidden_act", json!("quick_gelu"), "or silu, got quick_gelu"),
+        ("is_decoder", json!(true), "expected false, got true"),
+        ("num_hidden_layers", json!(9999), "expected 1 to 1024"),
         (
             "position_embedding_type",
             json!("relative"),
@@ -211,9 +215,29 @@ fn tokenizers_that_do_not_fit_are_refused() {
         got.contains("expected the unknown token \"[NONE]\""),
         "{got}"
     );
-    let bpe = json!({"type": "BPE", "vocab": {"a": 0}, "merges": []});
-    let got = error(&|tokenizer| tokenizer["model"] = bpe.clone());
-    assert!(got.contains("model: expected WordPiece, got BPE"), "{got}");
+    let words = json!({"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"});
+    let got = error(&|tokenizer| tokenizer["model"] = words.clone());
+    let expected = "model: expected WordPiece, BPE or Unigram, got WordLevel";
+    assert!(got.contains(expected), "{got}");
+    let chance = json!({"type": "BPE", "vocab": {"a": 0}, "merges": [], "dropout": 0.5});
+    let got = error(&|tokenizer| tokenizer["model"] = chance.clone());
+    assert!(
+        got.contains("model.dropout: expected none, got 0.5"),
+        "{got}"
+    );
+    let vague = json!({"type": "Unigram", "vocab": [["a", 0.0]], "unk_id": null});
+    let got = error(&|tokenizer| tokenizer["model"] = vague.clone());
+    assert!(got.contains("model.unk_id: expected"), "{got}");
+    let got = error(&|tokenizer| {
+        tokenizer["post_processor"] = json!({
+            "type": "TemplateProcessing", "pair": [], "special_tokens": {
+                "[CLS]": { "id": "[CLS]", "ids": [2], "tokens": ["[CLS]"] },
+            },
+            "single": [{ "SpecialToken": { "id": "[CLS]", "type_id": 0 } },
+                { "Sequence": { "id": "A", "type_id": 0 } }],
+        });
+    });
+    assert!(got.contains("behind it, got 1 tokens"), "{got}");
     let got = error(&|tokenizer| *tokenizer = json!(3));
     assert!(got.starts_with("tokenizer.json cannot be read"), "{got}");
 }
@@ -256,4 +280,165 @@ fn weights_that_do_not_fit_are_refused() {
     files.weights = b"<!doctype html>".to_vec();
     let got = files.load().unwrap_err().to_string();
     assert!(got.starts_with("model.safetensors cannot be read"), "{got}");
+}
+
+/// The files of a tiny model, with its configuration changed.
+fn changed(architecture: Architecture, fields: Value) -> Files {
+    let mut files = architecture.files(Shape::TINY, 1);
+    let mut config: Value = serde_json::from_slice(&files.config).unwrap();
+    let fields = fields.as_object().unwrap().clone();
+    config.as_object_mut().unwrap().extend(fields);
+    files.config = config.to_string().into_bytes();
+    files
+}
+
+#[test]
+fn each_architecture_refuses_what_it_does_not_follow() {
+    let cases = [
+        (
+            Architecture::Roberta,
+            json!({"pad_token_id": 63}),
+            "more than pad_token_id + 1, 64",
+        ),
+        (
+            Architecture::Roberta,
+            json!({"pad_token_id": 1 << 30}),
+            "below vocab_size",
+        ),
+        (
+            Architecture::DistilBert,
+            json!({"activation": "tanh"}),
+            "activation: expected gelu",
+        ),
+        (
+            Architecture::DistilBert,
+            json!({"dim": 33}),
+            "a divisor of hidden_size 33",
+        ),
+        (
+            Architecture::Albert,
+            json!({"num_hidden_groups": 3}),
+            "expected 1 to 2, got 3",
+        ),
+        (
+            Architecture::Albert,
+            json!({"inner_group_num": 0}),
+            "expected 1 to 64, got 0",
+        ),
+        (
+            Architecture::Albert,
+            json!({"inner_group_num": 2}),
+            "albert_layers.1.attention.query",
+        ),
+        (
+            Architecture::Electra,
+            json!({"embedding_size": 8}),
+            "expected shape [60, 8]",
+        ),
+        (
+            Architecture::ModernBert,
+            json!({"num_attention_heads": 32}),
+            "whole even number",
+        ),
+        (
+            Architecture::ModernBert,
+            json!({"layer_types": ["full_attention"]}),
+            "each of 2 layers",
+        ),
+        (
+            Architecture::ModernBert,
+            json!({"layer_types": ["full_attention", "linear"]}),
+            "or sliding_attention, got linear",
+        ),
+        (
+            Architecture::ModernBert,
+            json!({"rope_parameters": {"full_attention": {"rope_type": "yarn"}}}),
+            "expected default, got yarn",
+        ),
+        (
+            Architecture::ModernBert,
+            json!({"rope_scaling": {"factor": 2}}),
+            "expected null",
+        ),
+        (
+            Architecture::ModernBert,
+            json!({"mlp_bias": true}),
+            "model.layers.0.mlp.Wi.bias",
+        ),
+        (
+            Architecture::ModernBert,
+            json!({"tie_word_embeddings": false}),
+            "decoder.weight",
+        ),
+    ];
+    for (architecture, fields, expected) in cases {
+        let got = changed(architecture, fields)
+            .load()
+            .unwrap_err()
+            .to_string();
+        assert!(got.contains(expected), "{got}");
+    }
+}
+
+#[test]
+fn both_ages_of_modernbert_are_read() {
+    let older = changed(Architecture::ModernBert, json!({}));
+    let newer = changed(
+        Architecture::ModernBert,
+        json!({
+            "layer_types": ["full_attention", "sliding_attention"],
+            "global_rope_theta": 7.0, "local_rope_theta": 8.0,
+            "rope_parameters": {
+                "full_attention": {"rope_type": "default", "rope_theta": 160_000.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0},
+            },
+        }),
+    );
+    let [older, newer] = [older, newer].map(|files| scores(files.load().unwrap()));
+    assert_eq!(older, newer);
+    let all = json!({"layer_types": ["full_attention", "full_attention"]});
+    let global = scores(changed(Architecture::ModernBert, all).load().unwrap());
+    assert_ne!(older, global, "the local layer's window is seen");
+}
+
+#[test]
+fn a_model_without_its_head_is_called_that() {
+    for architecture in Architecture::ALL {
+        let mut files = architecture.files(Shape::TINY, 1);
+        let bytes = files.weights.clone();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let prefix = match architecture {
+            Architecture::ModernBert => "model.",
+            other => other.name(),
+        };
+        let body = tensors.iter().filter(|(name, _)| name.starts_with(prefix));
+        files.weights = safetensors::serialize(body, None).unwrap();
+        let got = files.load().unwrap_err();
+        assert!(matches!(got, LearnerError::MissingHead { .. }), "{got}");
+    }
+}
+
+#[test]
+fn a_decoder_equal_to_the_words_is_tied() {
+    let tensors = testing::weights(Shape::TINY, 1);
+    let (_, shape, values) = tensors[0].clone();
+    let decoder = ("cls.predictions.decoder.weight".to_owned(), shape, values);
+    let [alone, both, apart] = [
+        vec![tensors.clone()],
+        vec![[tensors.clone(), vec![decoder.clone()]].concat()],
+        vec![tensors, vec![decoder]],
+    ]
+    .map(|shards| {
+        let shards: Vec<Vec<u8>> = shards
+            .iter()
+            .map(|tensors| testing::pack(tensors))
+            .collect();
+        let shards = shards
+            .iter()
+            .map(|shard| WeightFile::from_bytes("w", shard));
+        let files = Files::new(Shape::TINY, 1);
+        let base = BaseModel::from_files(&files.config, &files.tokenizer, shards);
+        base.unwrap().parameters()
+    });
+    assert_eq!([alone, alone], [both, apart]);
 }

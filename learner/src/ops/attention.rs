@@ -1,5 +1,6 @@
 //! Scaled dot-product attention within each sequence of a packed batch (Vaswani et al. 2017).
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use candle_core::backend::BackendStorage;
@@ -9,12 +10,12 @@ use super::math::exp;
 use super::{output, values};
 
 /// Which rows of a sequence ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Queries {
     /// Every token.
     All,
-    /// One row a sequence, the mask's.
-    One,
+    /// One row a sequence: the token at this place of it.
+    At(Arc<[usize]>),
 }
 
 /// softmax(Q Kᵀ / √d) V, per sequence and head.
@@ -26,6 +27,8 @@ pub(crate) enum Queries {
 pub(crate) struct Attention {
     heads: usize,
     lengths: Arc<[usize]>,
+    /// Farthest place that a token attends to.
+    window: Option<usize>,
     queries: Queries,
     /// The softmax of each sequence, (heads, m, t), kept for the backward pass.
     probabilities: OnceLock<Vec<CpuStorage>>,
@@ -33,15 +36,18 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
+    /// With a `window`, tokens attend to those at most that many places away.
     pub(crate) fn forward(
         heads: usize,
         lengths: &Arc<[usize]>,
+        window: Option<usize>,
         queries: Queries,
         [q, k, v]: [&Tensor; 3],
     ) -> Result<Tensor> {
         let op = Self {
             heads,
             lengths: Arc::clone(lengths),
+            window,
             queries,
             probabilities: OnceLock::new(),
             keep: q.track_op() || k.track_op() || v.track_op(),
@@ -51,13 +57,13 @@ impl Attention {
 
     fn spans(&self, hidden: usize) -> impl Iterator<Item = Span> {
         let mut row = 0;
-        let (heads, queries) = (self.heads, self.queries);
+        let heads = self.heads;
         self.lengths.iter().enumerate().map(move |(index, &keys)| {
             let first_key = row;
             row += keys;
-            let (first_query, queries) = match queries {
-                Queries::All => (first_key, keys),
-                Queries::One => (index, 1),
+            let (first_query, queries, place) = match &self.queries {
+                Queries::All => (first_key, keys, 0),
+                Queries::At(places) => (index, 1, places[index]),
             };
             Span {
                 heads,
@@ -65,6 +71,7 @@ impl Attention {
                 hidden,
                 first_query,
                 queries,
+                place,
                 first_key,
                 keys,
             }
@@ -74,10 +81,19 @@ impl Attention {
     fn check(&self, q: &Layout, k: &Layout, v: &Layout) -> Result<usize> {
         let (rows, hidden) = q.shape().dims2()?;
         let keys: usize = self.lengths.iter().sum();
-        let queries = match self.queries {
+        let queries = match &self.queries {
             Queries::All => keys,
-            Queries::One => self.lengths.len(),
+            Queries::At(places) => places.len(),
         };
+        if let Queries::At(places) = &self.queries {
+            let mut pairs = places.iter().zip(&*self.lengths);
+            if places.len() != self.lengths.len() || pairs.any(|(place, length)| place >= length) {
+                bail!(
+                    "attention: got the places {places:?} for {:?}",
+                    self.lengths
+                );
+            }
+        }
         let fits = k.dims() == [keys, hidden] && v.dims() == [keys, hidden] && rows == queries;
         if !fits || !hidden.is_multiple_of(self.heads) {
             bail!("attention: expected {queries} queries and {keys} keys, got {q:?}, {k:?}, {v:?}");
@@ -93,6 +109,8 @@ struct Span {
     hidden: usize,
     first_query: usize,
     queries: usize,
+    /// Place of the first query in the sequence.
+    place: usize,
     first_key: usize,
     keys: usize,
 }
@@ -139,6 +157,15 @@ impl Span {
         let (heads, m, k) = a.1.shape().dims3()?;
         let (_, _, n) = b.1.shape().dims3()?;
         a.0.matmul(b.0, (heads, m, n, k), a.1, b.1)
+    }
+
+    /// The keys that a query of this sequence attends to.
+    fn seen(&self, query: usize, window: Option<usize>) -> Range<usize> {
+        let place = self.place + query;
+        match window {
+            None => 0..self.keys,
+            Some(far) => place.saturating_sub(far)..place.saturating_add(far + 1).min(self.keys),
+        }
     }
 
     fn scale(&self) -> f32 {
@@ -193,8 +220,11 @@ impl CustomOp3 for Attention {
             let queries = span.query_layout(q_layout.start_offset());
             let keys = span.key_layout(k_layout.start_offset()).transpose(1, 2)?;
             let mut p = floats(span.product((q, &queries), (k, &keys))?)?;
-            for row in p.chunks_exact_mut(span.keys) {
-                softmax(row, span.scale());
+            for (index, row) in p.chunks_exact_mut(span.keys).enumerate() {
+                let seen = span.seen(index % span.queries, self.window);
+                row[..seen.start].fill(0.0);
+                row[seen.end..].fill(0.0);
+                softmax(&mut row[seen], span.scale());
             }
             let p = CpuStorage::F32(p);
             let v_rows = span.key_layout(v_layout.start_offset());
@@ -273,14 +303,27 @@ mod tests {
     use crate::ops::linear::tests::{assert_close, random};
 
     /// One sequence after the other, with candle's own operations.
-    fn plain(heads: usize, lengths: &[usize], queries: Queries, qkv: [&Tensor; 3]) -> Tensor {
+    fn plain(
+        heads: usize,
+        lengths: &[usize],
+        window: Option<usize>,
+        queries: &Queries,
+        qkv: [&Tensor; 3],
+    ) -> Tensor {
         let size = qkv[0].dim(1).unwrap() / heads;
         let (mut row, mut parts) = (0, Vec::new());
         for (index, &length) in lengths.iter().enumerate() {
-            let (first, count) = match queries {
-                Queries::All => (row, length),
-                Queries::One => (index, 1),
+            let (first, count, place) = match queries {
+                Queries::All => (row, length, 0),
+                Queries::At(places) => (index, 1, places[index]),
             };
+            let far = |(query, key): (usize, usize)| {
+                let apart = (place + query).abs_diff(key);
+                f32::from(u8::from(window.is_some_and(|window| apart > window))) * -1e9
+            };
+            let pairs = (0..count).flat_map(|q| (0..length).map(move |k| (q, k)));
+            let hidden: Vec<f32> = pairs.map(far).collect();
+            let hidden = Tensor::from_vec(hidden, (1, count, length), qkv[0].device()).unwrap();
             let split = |t: &Tensor, first, count| {
                 let rows = t.narrow(0, first, count).unwrap();
                 let rows = rows.reshape((count, heads, size)).unwrap();
@@ -289,6 +332,7 @@ mod tests {
             let q = (split(qkv[0], first, count) / (size as f64).sqrt()).unwrap();
             let [k, v] = [qkv[1], qkv[2]].map(|t| split(t, row, length));
             let scores = q.matmul(&k.t().unwrap()).unwrap();
+            let scores = scores.broadcast_add(&hidden).unwrap();
             let context = softmax(&scores, 2).unwrap().matmul(&v).unwrap();
             let context = context.transpose(0, 1).unwrap();
             parts.push(context.reshape((count, heads * size)).unwrap());
@@ -306,30 +350,43 @@ mod tests {
             (3, 27, &[2, 17]),
         ];
         for (heads, hidden, lengths) in cases {
-            for queries in [Queries::All, Queries::One] {
-                let rows: usize = lengths.iter().sum();
-                let asked = match queries {
-                    Queries::All => rows,
-                    Queries::One => lengths.len(),
-                };
-                let var = |rows, seed| {
-                    let values = (random((rows, hidden), seed) * 2.0).unwrap();
-                    Var::from_tensor(&values).unwrap()
-                };
-                let (q, k, v) = (var(asked, 1), var(rows, 2), var(rows, 3));
-                let qkv = [q.as_tensor(), k.as_tensor(), v.as_tensor()];
-                let ours = Attention::forward(heads, &lengths.into(), queries, qkv).unwrap();
-                let theirs = plain(heads, lengths, queries, qkv);
-                assert_close(&ours, &theirs, 1e-5);
-                let dy = random((asked, hidden), 4);
-                for var in [&q, &k, &v] {
-                    let gradient = |y: &Tensor| {
-                        let loss = (y * &dy).unwrap().sum_all().unwrap();
-                        loss.backward().unwrap().get(var).unwrap().clone()
-                    };
-                    assert_close(&gradient(&ours), &gradient(&theirs), 2e-5);
+            let middles: Vec<usize> = lengths.iter().map(|length| length / 2).collect();
+            for queries in [Queries::All, Queries::At(middles.into())] {
+                for window in [None, Some(0), Some(2), Some(100)] {
+                    compare(heads, hidden, lengths, window, &queries);
                 }
             }
+        }
+    }
+
+    fn compare(
+        heads: usize,
+        hidden: usize,
+        lengths: &[usize],
+        window: Option<usize>,
+        queries: &Queries,
+    ) {
+        let rows: usize = lengths.iter().sum();
+        let asked = match queries {
+            Queries::All => rows,
+            Queries::At(places) => places.len(),
+        };
+        let var = |rows, seed| {
+            let values = (random((rows, hidden), seed) * 2.0).unwrap();
+            Var::from_tensor(&values).unwrap()
+        };
+        let (q, k, v) = (var(asked, 1), var(rows, 2), var(rows, 3));
+        let qkv = [q.as_tensor(), k.as_tensor(), v.as_tensor()];
+        let ours = Attention::forward(heads, &lengths.into(), window, queries.clone(), qkv);
+        let (ours, theirs) = (ours.unwrap(), plain(heads, lengths, window, queries, qkv));
+        assert_close(&ours, &theirs, 1e-5);
+        let dy = random((asked, hidden), 4);
+        for var in [&q, &k, &v] {
+            let gradient = |y: &Tensor| {
+                let loss = (y * &dy).unwrap().sum_all().unwrap();
+                loss.backward().unwrap().get(var).unwrap().clone()
+            };
+            assert_close(&gradient(&ours), &gradient(&theirs), 2e-5);
         }
     }
 
@@ -337,10 +394,16 @@ mod tests {
     fn lengths_that_do_not_fill_the_batch_are_refused() {
         let x = random((4, 6), 1);
         let attend = |heads, lengths: &[usize]| {
-            Attention::forward(heads, &lengths.into(), Queries::All, [&x, &x, &x])
+            Attention::forward(heads, &lengths.into(), None, Queries::All, [&x, &x, &x])
         };
         assert!(attend(2, &[4]).is_ok());
         assert!(attend(2, &[3]).is_err());
         assert!(attend(4, &[4]).is_err());
+        let at = |places: &[usize]| {
+            let (q, queries) = (random((1, 6), 1), Queries::At(places.into()));
+            Attention::forward(2, &[4].into(), None, queries, [&q, &x, &x])
+        };
+        assert!(at(&[3]).is_ok());
+        assert!(at(&[4]).is_err());
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct FrozenLinear {
 }
 
 impl FrozenLinear {
-    /// `weight` is (out, in), `bias` as long as out.
+    /// `weight` is (out, in), `bias` as long as out, or empty for none.
     pub(crate) fn new(weight: Tensor, bias: Vec<f32>) -> Self {
         Self {
             weight: weight.detach(),

@@ -4,17 +4,19 @@
 //! All work on packed batches: the tokens of every sequence one after the other as rows (N, H),
 //! without padding. Only attention needs to know where a sequence ends.
 
+mod activation;
 mod attention;
-mod gelu;
 mod layer_norm;
 mod linear;
 mod math;
+mod rotary;
 mod trained;
 
+pub(crate) use activation::Activation;
 pub(crate) use attention::{Attention, Queries};
-pub(crate) use gelu::Gelu;
 pub(crate) use layer_norm::{AddLayerNorm, LayerNorm, LayerNormWeights};
 pub(crate) use linear::{FrozenLinear, LoraLinear};
+pub(crate) use rotary::{Angles, Rotary};
 pub(crate) use trained::{TrainedLayerNorm, TrainedLinear};
 
 use candle_core::{CpuStorage, Layout, Result, Shape, Tensor, bail};

@@ -133,6 +133,46 @@ impl<'a> Tensors<'a> {
         }
     }
 
+    /// Whether a tensor here has the type, shape and bytes of one in `other`, or here if none.
+    pub(super) fn has_same(
+        &mut self,
+        tensor: &str,
+        mut other: Option<&mut Tensors<'a>>,
+        other_tensor: &str,
+    ) -> Result<bool> {
+        let elsewhere = other.as_deref().unwrap_or(self);
+        let (Some(one), Some(two)) = (
+            self.metadata.info(tensor).cloned(),
+            elsewhere.metadata.info(other_tensor).cloned(),
+        ) else {
+            return Ok(false);
+        };
+        if one.dtype != two.dtype || one.shape != two.shape {
+            return Ok(false);
+        }
+        let size = one.data_offsets.1 - one.data_offsets.0;
+        let [mut first, mut second] = [(); 2].map(|()| vec![0; PIECE.min(size)]);
+        for at in (0..size).step_by(PIECE) {
+            let length = PIECE.min(size - at);
+            self.piece(&one, at, &mut first[..length])?;
+            let elsewhere = other.as_deref_mut().unwrap_or(self);
+            elsewhere.piece(&two, at, &mut second[..length])?;
+            if first[..length] != second[..length] {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Fills `piece` with a tensor's bytes from its byte `at` on.
+    fn piece(&mut self, info: &TensorInfo, at: usize, piece: &mut [u8]) -> Result<()> {
+        let start = self.start + (info.data_offsets.0 + at) as u64;
+        let content = &mut self.file.content;
+        let read = content.seek(SeekFrom::Start(start));
+        let read = read.and_then(|_| content.read_exact(piece));
+        read.map_err(|error| LearnerError::file(&*self.file.name, error))
+    }
+
     fn values(&mut self, info: &TensorInfo, convert: Converter) -> std::io::Result<Vec<f32>> {
         let (from, to) = info.data_offsets;
         let mut rest = to - from;

@@ -57,7 +57,15 @@ macro_rules! model {
 
 /// Every model that the learner is compared on. `bert-2018` holds the values of `bert` in f16,
 /// under TensorFlow's names and without the prefix `bert.`
-pub const MODELS: &[Model] = &[model!("bert"), model!("bert-2018", numbers of "bert")];
+pub const MODELS: &[Model] = &[
+    model!("bert"),
+    model!("bert-2018", numbers of "bert"),
+    model!("roberta"),
+    model!("distilbert"),
+    model!("electra"),
+    model!("albert"),
+    model!("modernbert"),
+];
 
 /// The model of this name.
 pub fn model(name: &str) -> &'static Model {

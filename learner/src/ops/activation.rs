@@ -1,0 +1,225 @@
+//! The activations of feed-forward networks and heads, plain and gated.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+
+use super::math::{exp, normal};
+use super::{output, values, with_values};
+
+/// An activation function, each entry by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Activation {
+    /// x · Φ(x), by the error function to 1e-6 (Hendrycks and Gimpel 2016).
+    Gelu,
+    /// The same with Φ(x) taken as (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2.
+    GeluTanh,
+    /// max(x, 0)
+    Relu,
+    /// x · σ(x) (Elfwing et al. 2017).
+    Silu,
+}
+
+impl Activation {
+    /// (N, H) -> (N, H)
+    pub(crate) fn forward(self, x: &Tensor) -> Result<Tensor> {
+        x.apply_op1(self)
+    }
+
+    /// The activation of the first half of each row, times the second half (Shazeer 2020).
+    ///
+    /// # Shapes
+    /// (N, 2H) -> (N, H)
+    pub(crate) fn gated(self, x: &Tensor) -> Result<Tensor> {
+        x.apply_op1(Gated(self))
+    }
+
+    #[inline(always)]
+    fn value(self, x: f32) -> f32 {
+        match self {
+            Self::Gelu => x * normal(x).0,
+            Self::GeluTanh => x * logistic(tanh_gelu(x).0),
+            Self::Relu => x.max(0.0),
+            Self::Silu => x * logistic(x),
+        }
+    }
+
+    /// The derivative at x.
+    #[inline(always)]
+    fn slope(self, x: f32) -> f32 {
+        const FRAC_1_SQRT_2PI: f32 = 0.398_942_3;
+        // With s = σ(u(x)): (x s)' = s + x s (1 − s) u'(x).
+        let swished = |u: f32, du: f32| {
+            let s = logistic(u);
+            s + x * s * (1.0 - s) * du
+        };
+        match self {
+            Self::Gelu => {
+                let (distribution, bell) = normal(x);
+                distribution + x * bell * FRAC_1_SQRT_2PI
+            }
+            Self::GeluTanh => {
+                let (u, du) = tanh_gelu(x);
+                swished(u, du)
+            }
+            Self::Relu => f32::from(u8::from(x > 0.0)),
+            Self::Silu => swished(x, 1.0),
+        }
+    }
+}
+
+/// 1 / (1 + e^−u)
+#[inline(always)]
+fn logistic(u: f32) -> f32 {
+    1.0 / (1.0 + exp(-u))
+}
+
+/// u with (1 + tanh(u/2)) / 2 = σ(u) for GELU's tanh form, and its derivative.
+#[inline(always)]
+fn tanh_gelu(x: f32) -> (f32, f32) {
+    const SCALE: f32 = 1.595_769; // 2 √(2/π)
+    const CUBE: f32 = 0.044_715;
+    // σ(u) is 0 or 1 beyond, and the cube would overflow.
+    let x = x.clamp(-10.0, 10.0);
+    let square = x * x;
+    (
+        SCALE * x * (1.0 + CUBE * square),
+        SCALE * (1.0 + 3.0 * CUBE * square),
+    )
+}
+
+impl CustomOp1 for Activation {
+    fn name(&self) -> &'static str {
+        "activation"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = values(storage, layout)?;
+        let y = x.iter().map(|&x| self.value(x)).collect();
+        Ok(output(y, layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let slope = |(&x, &dy): (&f32, &f32)| dy * self.slope(x);
+        let dx = with_values(x, |x| {
+            with_values(gradient, |dy| Ok(x.iter().zip(dy).map(slope).collect()))
+        })?;
+        Tensor::from_vec::<_, f32>(dx, x.shape(), x.device()).map(Some)
+    }
+}
+
+/// f(a) ∘ b for rows (a, b).
+struct Gated(Activation);
+
+impl CustomOp1 for Gated {
+    fn name(&self) -> &'static str {
+        "gated-activation"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (rows, width) = layout.shape().dims2()?;
+        if !width.is_multiple_of(2) || width == 0 {
+            bail!("gated activation: expected (N, 2H), got {layout:?}");
+        }
+        let mut y = Vec::with_capacity(rows * width / 2);
+        for row in values(storage, layout)?.chunks_exact(width) {
+            let (a, b) = row.split_at(width / 2);
+            y.extend(a.iter().zip(b).map(|(&a, &b)| self.0.value(a) * b));
+        }
+        Ok(output(y, (rows, width / 2)))
+    }
+
+    /// da = dy ∘ b ∘ f'(a), db = dy ∘ f(a)
+    fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let (_, width) = x.dims2()?;
+        let half = width / 2;
+        let mut dx = with_values(x, |x| Ok(x.to_vec()))?;
+        with_values(gradient, |dy| {
+            for (row, dy) in dx.chunks_exact_mut(width).zip(dy.chunks_exact(half)) {
+                let (a, b) = row.split_at_mut(half);
+                for ((a, b), &dy) in a.iter_mut().zip(b).zip(dy) {
+                    (*a, *b) = (dy * *b * self.0.slope(*a), dy * self.0.value(*a));
+                }
+            }
+            Ok(())
+        })?;
+        Tensor::from_vec::<_, f32>(dx, x.shape(), x.device()).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Var;
+    use candle_nn::ops::sigmoid;
+
+    use super::*;
+    use crate::ops::linear::tests::{assert_close, random};
+
+    const ALL: [Activation; 4] = [
+        Activation::Gelu,
+        Activation::GeluTanh,
+        Activation::Relu,
+        Activation::Silu,
+    ];
+
+    fn plain(activation: Activation, x: &Tensor) -> Tensor {
+        match activation {
+            Activation::Gelu => x.gelu_erf(),
+            Activation::GeluTanh => x.gelu(),
+            Activation::Relu => x.relu(),
+            Activation::Silu => x * sigmoid(x).unwrap(),
+        }
+        .unwrap()
+    }
+
+    fn gradient(y: &Tensor, dy: &Tensor, x: &Var) -> Tensor {
+        let loss = (y * dy).unwrap().sum_all().unwrap();
+        loss.backward().unwrap().get(x).unwrap().clone()
+    }
+
+    #[test]
+    fn value_and_gradient_equal_plain_candle() {
+        for activation in ALL {
+            for shape in [(1, 1), (3, 5), (7, 33)] {
+                let x = Var::from_tensor(&(random(shape, 1) * 4.0).unwrap()).unwrap();
+                let dy = random(shape, 2);
+                let (ours, theirs) = (activation.forward(&x).unwrap(), plain(activation, &x));
+                assert_close(&ours, &theirs, 2e-6);
+                assert_close(&gradient(&ours, &dy, &x), &gradient(&theirs, &dy, &x), 5e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn gated_value_and_gradient_equal_plain_candle() {
+        for activation in ALL {
+            for (rows, width) in [(1, 1), (3, 5), (7, 33)] {
+                let x = random((rows, 2 * width), 1);
+                let x = Var::from_tensor(&(x * 4.0).unwrap()).unwrap();
+                let halves = x.chunk(2, 1).unwrap();
+                let theirs = (plain(activation, &halves[0]) * &halves[1]).unwrap();
+                let ours = activation.gated(&x).unwrap();
+                assert_close(&ours, &theirs, 1e-5);
+                let dy = random((rows, width), 2);
+                assert_close(&gradient(&ours, &dy, &x), &gradient(&theirs, &dy, &x), 2e-5);
+            }
+        }
+        assert!(Activation::Gelu.gated(&random((2, 3), 1)).is_err());
+    }
+
+    #[test]
+    fn far_values_stay_finite() {
+        for activation in ALL {
+            for x in [-1e30f32, -500.0, 500.0, 1e30] {
+                let expected = x.max(0.0);
+                let (value, slope) = (activation.value(x), activation.slope(x));
+                assert!(
+                    value == expected || (value - expected).abs() < 1e-6,
+                    "{value}"
+                );
+                assert!(
+                    (slope - x.signum().max(0.0)).abs() < 1e-6,
+                    "{activation:?} {x}: {slope}"
+                );
+            }
+        }
+    }
+}
