@@ -14,7 +14,12 @@ pub const PARTS: [&str; 2] = [
 
 /// The files of a tiny model, by name.
 pub fn whole() -> BTreeMap<String, Vec<u8>> {
-    let files = Files::new(Shape::TINY, 21);
+    in_one_file(Shape::TINY)
+}
+
+/// The files of a model of this shape, by name.
+pub fn in_one_file(shape: Shape) -> BTreeMap<String, Vec<u8>> {
+    let files = Files::new(shape, 21);
     BTreeMap::from([
         ("config.json".into(), files.config),
         ("tokenizer.json".into(), files.tokenizer),
