@@ -73,12 +73,12 @@ async fn bad_settings_are_named() {
             "texts.corpus",
         ),
         (
-            r#"{"task":{"name":"a","pattern":"{text} {mask}","max_tokens":32,"labels":[
+            r#"{"task":{"name":"a","patterns":["{text} {mask}"],"max_tokens":32,"labels":[
             {"name":"negative","words":["xylophonically"]},{"name":"positive","words":["great"]}]}}"#,
             "xylophonically",
         ),
         (
-            r#"{"task":{"name":"a","pattern":"{text} {mask}","max_tokens":32,"labels":[
+            r#"{"task":{"name":"a","patterns":["{text} {mask}"],"max_tokens":32,"labels":[
             {"name":"up","words":["terrible"]},{"name":"down","words":["great"]}]}}"#,
             "task.labels",
         ),
