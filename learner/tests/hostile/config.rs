@@ -8,7 +8,7 @@ use crate::{Files, refused, seeds};
 const FILE: &str = "config.json";
 
 /// What nobody should write there.
-pub fn odd_values() -> impl Strategy<Value = Value> {
+pub(crate) fn odd_values() -> impl Strategy<Value = Value> {
     let values = [
         Value::Null,
         json!(true),

@@ -6,6 +6,7 @@
     reason = "a test ends where it fails"
 )]
 
+mod adapter;
 mod config;
 mod memory;
 mod model;

@@ -10,13 +10,13 @@ use crate::{Files, refused, seeds};
 const FILE: &str = "model.safetensors";
 
 /// The header as JSON, and the bytes behind it.
-fn parts(weights: &[u8]) -> (Value, &[u8]) {
+pub(crate) fn parts(weights: &[u8]) -> (Value, &[u8]) {
     let (length, rest) = weights.split_first_chunk::<8>().unwrap();
     let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
     (serde_json::from_slice(header).unwrap(), data)
 }
 
-fn join(header: &Value, data: &[u8]) -> Vec<u8> {
+pub(crate) fn join(header: &Value, data: &[u8]) -> Vec<u8> {
     let header = header.to_string();
     let length = (header.len() as u64).to_le_bytes();
     [&length[..], header.as_bytes(), data].concat()
@@ -45,7 +45,7 @@ fn any_size() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn any_field() -> impl Strategy<Value = (&'static str, Value)> {
+pub(crate) fn any_field() -> impl Strategy<Value = (&'static str, Value)> {
     let sizes = || prop::collection::vec(any_size(), 0..4);
     let types = [
         "F64", "F8_E4M3", "I64", "BOOL", "U8", "BF16", "F16", "F32", "X", "",

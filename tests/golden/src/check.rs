@@ -2,7 +2,7 @@
 
 use fl_core::adapter::{Adapter, Matrix};
 use fl_core::settings::{LoraScaling, LoraSettings, LoraTarget, TrainingSettings};
-use learner::{BaseModel, Encoded, Example, Learner, Trainer};
+use learner::{BaseModel, Encoded, Example, Learner, Trainer, peft};
 
 use crate::measure::{error, largest_error};
 use crate::{Measured, Model, Numbers, Run};
@@ -31,6 +31,7 @@ pub fn check(model: &'static Model) -> Vec<Measured> {
     check.base_model();
     check.adapter("attention", &[LoraTarget::Query, LoraTarget::Value]);
     check.adapter("all", &ALL);
+    check.saved_adapter();
     check.every_parameter();
     check.measured
 }
@@ -105,6 +106,17 @@ impl Check {
         self.logits(&name("rsLoRA logits"), &name("rslora_logits"), &rslora);
         let settings = self.numbers.training(self.run(targets));
         self.training(targets, learner, &settings);
+    }
+
+    /// The adapter as PEFT saved it: its settings, and the logits with it.
+    fn saved_adapter(&mut self) {
+        let files = (self.model.adapter_config, self.model.adapter_weights);
+        let saved = peft::read(&self.base, files.0, files.1).unwrap();
+        assert_eq!(saved.lora, self.lora(&ALL, LoraScaling::Standard));
+        assert_eq!(saved.adapter, self.numbers.tensors("all.start."));
+        let mut learner = self.learner(&saved.lora);
+        learner.load(&saved.adapter).unwrap();
+        self.logits("PEFT's files, logits", "all.logits", &learner);
     }
 
     /// The same with every parameter of the model trained, where PyTorch did so too.

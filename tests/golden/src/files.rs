@@ -13,6 +13,10 @@ pub struct Model {
     pub tokenizer: &'static [u8],
     /// `model.safetensors`
     pub weights: &'static [u8],
+    /// `adapter_config.json` of an adapter on every projection, as PEFT saved it.
+    pub adapter_config: &'static [u8],
+    /// `adapter_model.safetensors` of the same.
+    pub adapter_weights: &'static [u8],
     pub(crate) numbers: &'static [u8],
     pub(crate) tensors: &'static [u8],
     pub(crate) tokens: &'static [u8],
@@ -48,6 +52,8 @@ macro_rules! model {
             config: file!("models/", $name, "/config.json"),
             tokenizer: file!("models/", $name, "/tokenizer.json"),
             weights: file!("models/", $name, "/model.safetensors"),
+            adapter_config: file!("models/", $other, "/all/adapter_config.json"),
+            adapter_weights: file!("models/", $other, "/all/adapter_model.safetensors"),
             numbers: file!("models/", $other, "/numbers.json"),
             tensors: file!("models/", $other, "/numbers.safetensors"),
             tokens: file!("models/", $other, "/tokens.json"),
