@@ -1,6 +1,6 @@
 //! The committed files, compiled in: a browser's test has no disk.
 
-use learner::BaseModel;
+use learner::{BaseModel, WeightFile};
 
 /// One model and what PyTorch says of it.
 #[derive(Debug)]
@@ -11,8 +11,10 @@ pub struct Model {
     pub config: &'static [u8],
     /// `tokenizer.json`
     pub tokenizer: &'static [u8],
-    /// `model.safetensors`
+    /// `model.safetensors`; empty where the weights are in shards.
     pub weights: &'static [u8],
+    /// The names and contents of shards, where there are any.
+    shards: &'static [(&'static str, &'static [u8])],
     /// `adapter_config.json` of an adapter on every projection, as PEFT saved it.
     pub adapter_config: &'static [u8],
     /// `adapter_model.safetensors` of the same.
@@ -30,7 +32,15 @@ impl Model {
 
     /// The model that the files hold.
     pub fn load(&self) -> BaseModel {
-        BaseModel::from_bytes(self.config, self.tokenizer, self.weights).unwrap()
+        let shard = |&(name, bytes): &(&str, &'static [u8])| WeightFile::from_bytes(name, bytes);
+        let base = match self.shards {
+            [] => BaseModel::from_bytes(self.config, self.tokenizer, self.weights),
+            shards => {
+                let shards = shards.iter().map(shard);
+                BaseModel::from_files(self.config, self.tokenizer, shards)
+            }
+        };
+        base.unwrap()
     }
 }
 
@@ -52,6 +62,7 @@ macro_rules! model {
             config: file!("models/", $name, "/config.json"),
             tokenizer: file!("models/", $name, "/tokenizer.json"),
             weights: file!("models/", $name, "/model.safetensors"),
+            shards: &[],
             adapter_config: file!("models/", $other, "/all/adapter_config.json"),
             adapter_weights: file!("models/", $other, "/all/adapter_model.safetensors"),
             numbers: file!("models/", $other, "/numbers.json"),
@@ -72,6 +83,38 @@ pub const MODELS: &[Model] = &[
     model!("albert"),
     model!("modernbert"),
 ];
+
+macro_rules! shards {
+    ($($number:literal),*) => {
+        &[$((
+            concat!("model-0000", $number, "-of-00005.safetensors"),
+            file!("models/electra-sharded/model-0000", $number, "-of-00005.safetensors"),
+        )),*]
+    };
+}
+
+/// The values of two of the models in other files: in shards, and with the configuration that
+/// transformers wrote for ModernBERT in 2024.
+pub const VARIANTS: &[Model] = &[
+    Model {
+        name: "electra-sharded",
+        config: file!("models/electra-sharded/config.json"),
+        tokenizer: file!("models/electra-sharded/tokenizer.json"),
+        weights: &[],
+        shards: shards!("1", "2", "3", "4", "5"),
+        ..model!("electra")
+    },
+    Model {
+        name: "modernbert-2024",
+        config: file!("models/modernbert/config-2024.json"),
+        ..model!("modernbert")
+    },
+];
+
+/// [`MODELS`] and [`VARIANTS`].
+pub fn every_model() -> impl Iterator<Item = &'static Model> {
+    MODELS.iter().chain(VARIANTS)
+}
 
 /// The model of this name.
 pub fn model(name: &str) -> &'static Model {

@@ -15,7 +15,7 @@ mod numbers;
 mod strings;
 
 pub use check::{ALL, check};
-pub use files::{MODELS, Model, model};
+pub use files::{MODELS, Model, VARIANTS, every_model, model};
 pub use measure::{Measured, TOLERANCE, error, table};
 pub use numbers::{Numbers, Run};
 pub use strings::{check_default_strings, check_strings};
