@@ -32,7 +32,8 @@ def main():
                        help="%(default)s")
     train.add_argument("--threads", type=int, default=defaults.threads, help="%(default)s")
     train.add_argument("--from", dest="start_from", type=Path, metavar="CHECKPOINT",
-                       help="begin with this checkpoint, such as a stable.pt, if there is no own one")
+                       help="begin with this checkpoint, such as a stable.pt, or this exported model, "
+                            "if there is no own one")
 
     out = step("export", "write the last checkpoint as a Hugging Face directory")
     out.add_argument("--out", type=Path, required=True)

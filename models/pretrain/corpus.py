@@ -5,6 +5,7 @@ Written to the working directory:
 - `corpus/tokens.npy`      uint16, all documents one after another
 - `corpus/documents.npy`   int64, where each document begins, and the end of the last
 - `corpus/sentences-SOURCE.npy`  int64, where the sentences of one source begin
+- `corpus/ratings.npy`     int64, where unlabelled reviews state a rating
 """
 
 import csv
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from .words import LABEL_WORDS, OPINIONS, TOPICS
+from .words import LABEL_WORDS, OPINIONS, RATINGS, TOPICS
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PAD, UNK, CLS, SEP, MASK = range(len(SPECIAL_TOKENS))
@@ -24,7 +25,8 @@ VOCABULARY_SIZE = 8192
 # Of each source: its files below the data directory, and which of its texts, one in so many, the
 # tokenizer is trained on. Labels are never read here.
 SOURCES = {
-    "imdb": (["imdb/train.csv", "text-imdb-unsup.txt"], 2),
+    "imdb": (["imdb/train.csv"], 2),
+    "imdb-unlabelled": (["text-imdb-unsup.txt"], 2),
     "yelp": (["yelp5/train.csv"], 1),
     "wikipedia": (["text-wikipedia-a.txt"], 4),
     "news": (["agnews/train.csv"], 1),
@@ -98,6 +100,18 @@ def sentence_starts(tokens, documents, vocabulary):
     return np.flatnonzero(starts)
 
 
+def stated_ratings(tokens, vocabulary):
+    """Positions of n in "n / 10" and "n out of 10"; not of decimals, dates and fractions."""
+    slash, out, of, ten, point = (vocabulary[word] for word in ["/", "out", "of", "10", "."])
+    padded = np.append(tokens, np.zeros(4, tokens.dtype))
+    one, two, three = (padded[ahead:ahead + len(tokens)] for ahead in (1, 2, 3))
+    stated = (one == slash) & (two == ten) & (three != slash)
+    stated |= (one == out) & (two == of) & (three == ten)
+    stated &= np.isin(tokens, [vocabulary[number] for number in RATINGS])
+    before = np.append([0], tokens[:-1])
+    return np.flatnonzero(stated & (before != point) & (before != slash))
+
+
 def write_corpus(data, work, tokenizer):
     vocabulary = tokenizer.get_vocab()
     folder = work / "corpus"
@@ -118,8 +132,12 @@ def write_corpus(data, work, tokenizer):
     starts = sentence_starts(tokens, documents, vocabulary)
     np.save(folder / "tokens.npy", tokens)
     np.save(folder / "documents.npy", documents)
+    ratings = stated_ratings(tokens, vocabulary)
     begin, report = 0, {}
     for source, end in source_ends.items():
+        if source == "imdb-unlabelled":
+            # Elsewhere a rating may be what a data set's label was made from.
+            np.save(folder / "ratings.npy", ratings[(ratings >= begin) & (ratings < end)])
         own = starts[(starts >= begin) & (starts < end)]
         np.save(folder / f"sentences-{source}.npy", own)
         report[source] = {"tokens": int(end - begin), "sentences": len(own)}

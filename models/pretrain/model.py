@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from transformers import BertConfig, BertForMaskedLM
 
@@ -62,9 +63,14 @@ def new_model(vectors, bias, seed):
     return model
 
 
-def masked_loss(model, ids, attention, labels):
-    """Mean cross-entropy over the masked positions; the head is computed at these alone."""
-    hidden = model.bert(input_ids=ids, attention_mask=attention).last_hidden_state
-    masked = labels >= 0
-    logits = model.cls(hidden[masked])
-    return torch.nn.functional.cross_entropy(logits.float(), labels[masked])
+def masked_loss(model, batch):
+    """Weighted mean cross-entropy of a batch's answers; the head is computed at their places
+    alone, once a place."""
+    hidden = model.bert(input_ids=torch.from_numpy(batch.ids),
+                        attention_mask=torch.from_numpy(batch.attention)).last_hidden_state
+    places, answer_of = np.unique(batch.places, return_inverse=True)
+    logits = model.cls(hidden.flatten(0, 1)[torch.from_numpy(places)])
+    logs = torch.log_softmax(logits.float(), dim=1)
+    found = logs[torch.from_numpy(answer_of), torch.from_numpy(batch.words)]
+    weights = torch.from_numpy(batch.weights).float()
+    return -(weights * found).sum() / weights.sum()

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
+from transformers import BertForMaskedLM
 
 from .model import masked_loss, new_model
 from .windows import Windows
@@ -81,18 +82,25 @@ def check_continues(path, state, settings):
                          f"{settings.steps}: start another --work with --from stable.pt")
 
 
+def first_model(work, settings, start_from):
+    """An exported model to go on from, or one that has seen nothing but co-occurrences."""
+    if start_from and start_from.is_dir():
+        return BertForMaskedLM.from_pretrained(start_from, dtype=torch.float32)
+    start = np.load(work / "embeddings.npz")
+    return new_model(start["vectors"], start["bias"], settings.seed)
+
+
 def train(work, settings, start_from=None):
     torch.set_num_threads(settings.threads)
     windows = Windows(work, settings.seed)
-    start = np.load(work / "embeddings.npz")
-    model = new_model(start["vectors"], start["bias"], settings.seed)
+    model = first_model(work, settings, start_from)
     model.train()
     optimizer = new_optimizer(model, settings)
 
     last, stable = work / "checkpoint.pt", work / "stable.pt"
     step = tokens = 0
     source = last if last.exists() else start_from
-    if source:
+    if source and source.is_file():
         state = load(source)
         check_continues(source, state, settings)
         model.load_state_dict(state["model"])
@@ -109,8 +117,7 @@ def train(work, settings, start_from=None):
             for group in optimizer.param_groups:
                 group["lr"] = settings.rate(step)
             with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bf16"):
-                loss = masked_loss(model, *map(torch.from_numpy,
-                                               (batch.ids, batch.attention, batch.labels)))
+                loss = masked_loss(model, batch)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)

@@ -10,31 +10,50 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from .corpus import CLS, MASK, PAD, SEP, SOURCES
-from .words import NEGATIONS, OPINION_FORMS, OPINIONS, TOPIC_FORMS, TOPICS
-
-IGNORED = -100
+from .words import NEGATIONS, OPINION_FORMS, OPINIONS, RATING_FORMS, TOPIC_FORMS, TOPICS
 
 
 @dataclass
 class Mixture:
     sources: dict = field(
-        default_factory=lambda: {"imdb": 0.73, "yelp": 0.07, "wikipedia": 0.15, "news": 0.05})
+        default_factory=lambda: {"imdb": 0.19, "imdb-unlabelled": 0.39, "rated": 0.06,
+                                 "yelp": 0.12, "wikipedia": 0.14, "news": 0.10})
     # A few long windows, so that every position that the model has is trained.
     lengths: dict = field(default_factory=lambda: {32: 0.30, 64: 0.40, 128: 0.24, 256: 0.06})
     tokens_per_step: int = 5632
     mask_ordinary: float = 0.12
     mask_cue: float = 0.50
-    prompted: float = 0.50
+    prompted: float = 0.60
     shortest_prompted: int = 6
+    # Share of a prompt's answer that comes from the rest of the document, outside the window.
+    elsewhere: float = 0.5
+    # Weight of one prompt's loss against one masked token's.
+    prompt_weight: float = 2.0
 
 
 @dataclass
 class Batch:
-    """Three int64 arrays of one shape, (B, T)."""
+    """`ids` and `attention` are int64 (B, T). An answer is one word that belongs at one place:
+    `places` are positions in the flattened ids, `words` token ids, `weights` what each counts;
+    the three have one entry an answer, and a prompt's mask has several."""
 
     ids: np.ndarray
     attention: np.ndarray
-    labels: np.ndarray
+    places: np.ndarray
+    words: np.ndarray
+    weights: np.ndarray
+
+
+class Forms:
+    """Ways to ask, each with its share."""
+
+    def __init__(self, tokenizer, forms):
+        self.ids = [np.array(tokenizer.encode(form, add_special_tokens=False).ids)
+                    for form in forms]
+        self.shares = np.array(list(forms.values()))
+
+    def draw(self, rng):
+        return self.ids[rng.choice(len(self.ids), p=self.shares)]
 
 
 class Cues:
@@ -46,9 +65,7 @@ class Cues:
         self.is_cue[[tokenizer.token_to_id(word) for word in words]] = True
         self.negates = np.zeros(size, bool)
         self.negates[[tokenizer.token_to_id(word) for word in negations]] = True
-        self.forms = [np.array(tokenizer.encode(form, add_special_tokens=False).ids)
-                      for form in forms]
-        self.shares = np.array(list(forms.values()))
+        self.forms = Forms(tokenizer, forms)
 
     def askable(self, ids):
         """Positions of the cue words that no negation stands shortly before."""
@@ -70,7 +87,11 @@ class Windows:
         tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
         opinions = Cues(tokenizer, OPINIONS, OPINION_FORMS, NEGATIONS)
         topics = Cues(tokenizer, TOPICS, TOPIC_FORMS)
-        self.cues = {"imdb": opinions, "yelp": opinions, "wikipedia": topics, "news": topics}
+        self.cues = {"imdb": opinions, "imdb-unlabelled": opinions, "yelp": opinions,
+                     "wikipedia": topics, "news": topics}
+        self.ratings = np.load(work / "corpus/ratings.npy")
+        self.starts["rated"] = self.starts_of_rated()
+        self.rating_forms = Forms(tokenizer, RATING_FORMS)
         self.sentence_end = np.zeros(tokenizer.get_vocab_size(), bool)
         self.sentence_end[[tokenizer.token_to_id(mark) for mark in ".!?"]] = True
 
@@ -80,55 +101,105 @@ class Windows:
         length = rng.choice(list(mixture.lengths), p=list(mixture.lengths.values()))
         rows = mixture.tokens_per_step // length
         sources = rng.choice(list(mixture.sources), rows, p=list(mixture.sources.values()))
-        batch = Batch(
-            ids=np.full((rows, length), PAD),
-            attention=np.zeros((rows, length), np.int64),
-            labels=np.full((rows, length), IGNORED),
-        )
+        ids = np.full((rows, length), PAD)
+        attention = np.zeros((rows, length), np.int64)
+        answers = []
         for row, source in enumerate(sources):
-            ids, labels = self.example(rng, source, length - 2)
-            end = len(ids) + 1
-            batch.ids[row, 0], batch.ids[row, end] = CLS, SEP
-            batch.ids[row, 1:end] = ids
-            batch.labels[row, 1:end] = labels
-            batch.attention[row, :end + 1] = 1
-        return batch
+            example = self.rated_example if source == "rated" else self.example
+            found, places, words, weights = example(rng, source, length - 2)
+            end = len(found) + 1
+            ids[row, 0], ids[row, end] = CLS, SEP
+            ids[row, 1:end] = found
+            attention[row, :end + 1] = 1
+            answers.append((places + row * length + 1, words, weights))
+        return Batch(ids, attention, *map(np.concatenate, zip(*answers)))
 
     def example(self, rng, source, room):
-        """Ids with masks, and the labels of the masked ones: at most `room` of each."""
+        """Ids with masks, at most `room`; places in them, the words there, and their weights."""
         cues = self.cues[source]
-        text = self.text(rng, source, room)
-        form, asked = np.array([], np.int64), None
+        span = self.span(rng, source, room)
+        text, elsewhere = self.window(span), self.rest(span)
+        form, askable = np.array([], np.int64), np.array([], np.int64)
         if rng.random() < self.mixture.prompted:
-            form = cues.forms[rng.choice(len(cues.forms), p=cues.shares)]
+            form = cues.forms.draw(rng)
             text = self.whole_sentences(text[:room - len(form)])
             askable = cues.askable(text)
-            if len(text) >= self.mixture.shortest_prompted and len(askable):
-                asked = rng.choice(askable)
-            else:
+            if len(text) < self.mixture.shortest_prompted or not len(askable):
                 form = form[:0]
 
         share = np.where(cues.is_cue[text], self.mixture.mask_cue, self.mixture.mask_ordinary)
         masked = rng.random(len(text)) < share
-        if asked is not None:
-            masked[asked] = True
+        if len(form):
+            masked[rng.choice(askable)] = True
         ids = np.concatenate([np.where(masked, MASK, text), form])
-        labels = np.full(len(ids), IGNORED)
-        labels[:len(text)][masked] = text[masked]
-        if asked is not None:
-            labels[len(text):][form == MASK] = text[asked]
-        return ids, labels
+        places = np.flatnonzero(masked)
+        words, weights = text[places], np.ones(len(places))
+        if len(form):
+            asked, shares = self.answer(text[askable[masked[askable]]], elsewhere, cues)
+            at = len(text) + np.flatnonzero(form == MASK)[0]
+            places = np.append(places, np.full(len(asked), at))
+            words = np.append(words, asked)
+            weights = np.append(weights, shares * self.mixture.prompt_weight)
+        return ids, places, words, weights
 
-    def text(self, rng, source, room):
-        """A window that begins at a sentence and stays inside one document."""
+    def answer(self, within, elsewhere, cues):
+        """What a prompt asks for: the masked cue words of the window, and those that the rest of
+        the document says; their shares sum to 1."""
+        elsewhere = elsewhere[cues.askable(elsewhere)]
+        share = self.mixture.elsewhere if len(elsewhere) else 0.0
+        words = np.append(within, elsewhere)
+        shares = np.append(np.full(len(within), (1 - share) / len(within)),
+                           np.full(len(elsewhere), share / max(1, len(elsewhere))))
+        return words, shares
+
+    def rated_example(self, rng, source, room):
+        """As `example`, asking for the rating that the author wrote somewhere in the document.
+        Where the window has it, it is masked and not asked for a second time."""
+        form = self.rating_forms.draw(rng)
+        span = self.span(rng, source, room - len(form))
+        text = self.window(span)
+        begin, start, stop, end = span
+        first, last = np.searchsorted(self.ratings, [begin, end])
+        stated = self.ratings[first:last]
+        within = stated[(stated >= start) & (stated < stop)] - start
+        masked = rng.random(len(text)) < self.mixture.mask_ordinary
+        masked[within] = True
+        ids = np.concatenate([np.where(masked, MASK, text), form])
+        learned = masked.copy()
+        learned[within] = False
+        places = np.flatnonzero(learned)
+        asked = len(text) + np.flatnonzero(form == MASK)
+        words = np.append(text[places], self.tokens[stated[:1]].astype(np.int64))
+        weights = np.append(np.ones(len(places)), self.mixture.prompt_weight)
+        return ids, np.append(places, asked), words, weights
+
+    def span(self, rng, source, room):
+        """Where a document begins, where a window of it begins and ends, where the document ends.
+        A window begins at a sentence."""
         starts = self.starts[source]
         start = starts[rng.integers(len(starts))]
         document = np.searchsorted(self.documents, start, side="right")
         begin, end = self.documents[document - 1], self.documents[document]
         if end - start < room // 2:
             # Little is left of the document: begin at an earlier sentence.
-            start = starts[np.searchsorted(starts, max(begin, end - room))]
-        return self.tokens[start:min(end, start + room)].astype(np.int64)
+            earlier = starts[np.searchsorted(starts, max(begin, end - room))]
+            start = min(start, earlier)
+        return begin, start, min(end, start + room), end
+
+    def window(self, span):
+        _, start, stop, _ = span
+        return self.tokens[start:stop].astype(np.int64)
+
+    def rest(self, span):
+        """The document without the window."""
+        begin, start, stop, end = span
+        return np.append(self.tokens[begin:start], self.tokens[stop:end]).astype(np.int64)
+
+    def starts_of_rated(self):
+        """Sentence starts of the unlabelled reviews that state a rating."""
+        starts = self.starts["imdb-unlabelled"]
+        rated = np.unique(np.searchsorted(self.documents, self.ratings, side="right"))
+        return starts[np.isin(np.searchsorted(self.documents, starts, side="right"), rated)]
 
     def whole_sentences(self, text):
         """The text up to its last end of a sentence, if most of it is left."""

@@ -58,6 +58,14 @@ TOPIC_FORMS = {
     "it is about [MASK] .": 0.20,
 }
 
+# Some authors write "8/10" or "8 out of 10" into their reviews.
+RATINGS = [str(number) for number in range(11)]
+RATING_FORMS = {
+    "i give it [MASK] / 10 .": 0.60,
+    "[MASK] / 10": 0.20,
+    "rating : [MASK] out of 10 .": 0.20,
+}
+
 # An opinion word within three tokens of one of these may mean its opposite ("not good"), so the
 # prompt does not ask for it. `t` is what the tokenizer leaves of "n't".
 NEGATIONS = "not no never t nothing hardly without neither nor cannot less".split()
