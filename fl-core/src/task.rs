@@ -121,10 +121,10 @@ impl Task {
             "News topics",
             "{text} this is about {mask} .",
             &[
-                ("world", &["world", "politics"]),
-                ("sports", &["sports", "sport"]),
-                ("business", &["business", "money"]),
-                ("technology", &["technology", "science"]),
+                ("world", &["world", "government"]),
+                ("sports", &["sports", "team"]),
+                ("business", &["business", "company"]),
+                ("technology", &["technology", "software"]),
             ],
         )
     }

@@ -16,10 +16,11 @@ from .words import NEGATIONS, OPINION_FORMS, OPINIONS, RATING_FORMS, TOPIC_FORMS
 @dataclass
 class Mixture:
     sources: dict = field(
-        default_factory=lambda: {"imdb": 0.19, "imdb-unlabelled": 0.39, "rated": 0.06,
-                                 "yelp": 0.12, "wikipedia": 0.14, "news": 0.10})
+        default_factory=lambda: {"imdb": 0.19, "imdb-unlabelled": 0.31, "rated": 0.05,
+                                 "negated": 0.10, "yelp": 0.12, "wikipedia": 0.13,
+                                 "news": 0.10})
     # A few long windows, so that every position that the model has is trained.
-    lengths: dict = field(default_factory=lambda: {32: 0.30, 64: 0.40, 128: 0.24, 256: 0.06})
+    lengths: dict = field(default_factory=lambda: {24: 0.15, 32: 0.25, 64: 0.32, 128: 0.20, 256: 0.08})
     tokens_per_step: int = 5632
     mask_ordinary: float = 0.12
     mask_cue: float = 0.50
@@ -92,6 +93,9 @@ class Windows:
         self.ratings = np.load(work / "corpus/ratings.npy")
         self.starts["rated"] = self.starts_of_rated()
         self.rating_forms = Forms(tokenizer, RATING_FORMS)
+        self.review_starts = np.concatenate(
+            [self.starts[source] for source in ("imdb", "imdb-unlabelled", "yelp")])
+        self.negated = self.negated_cues(opinions)
         self.sentence_end = np.zeros(tokenizer.get_vocab_size(), bool)
         self.sentence_end[[tokenizer.token_to_id(mark) for mark in ".!?"]] = True
 
@@ -105,8 +109,7 @@ class Windows:
         attention = np.zeros((rows, length), np.int64)
         answers = []
         for row, source in enumerate(sources):
-            example = self.rated_example if source == "rated" else self.example
-            found, places, words, weights = example(rng, source, length - 2)
+            found, places, words, weights = self.row(rng, source, length - 2)
             end = len(found) + 1
             ids[row, 0], ids[row, end] = CLS, SEP
             ids[row, 1:end] = found
@@ -114,49 +117,74 @@ class Windows:
             answers.append((places + row * length + 1, words, weights))
         return Batch(ids, attention, *map(np.concatenate, zip(*answers)))
 
+    def row(self, rng, source, room):
+        if source == "rated":
+            return self.rated_example(rng, room)
+        if source == "negated":
+            return self.negated_example(rng, room)
+        return self.example(rng, source, room)
+
     def example(self, rng, source, room):
         """Ids with masks, at most `room`; places in them, the words there, and their weights."""
-        cues = self.cues[source]
         span = self.span(rng, source, room)
+        prompted = rng.random() < self.mixture.prompted
+        return self.masked(rng, span, room, self.cues[source], prompted)
+
+    def negated_example(self, rng, room):
+        """As `example`, about a sentence such as "not a good film": what is negated stays in
+        sight, and the rest of the document says what it meant."""
+        at = self.negated[rng.integers(len(self.negated))]
+        start = self.review_starts[np.searchsorted(self.review_starts, at, side="right") - 1]
+        document = np.searchsorted(self.documents, start, side="right")
+        begin, end = self.documents[document - 1], self.documents[document]
+        span = begin, start, min(end, start + room), end
+        return self.masked(rng, span, room, self.cues["imdb"], True)
+
+    def masked(self, rng, span, room, cues, prompted):
+        """A window with masks and, if it is to be prompted and has something to ask, a prompt."""
         text, elsewhere = self.window(span), self.rest(span)
-        form, askable = np.array([], np.int64), np.array([], np.int64)
-        if rng.random() < self.mixture.prompted:
+        form, askable = np.array([], np.int64), cues.askable(text)
+        if prompted:
             form = cues.forms.draw(rng)
             text = self.whole_sentences(text[:room - len(form)])
-            askable = cues.askable(text)
-            if len(text) < self.mixture.shortest_prompted or not len(askable):
+            askable, elsewhere = cues.askable(text), elsewhere[cues.askable(elsewhere)]
+            if len(text) < self.mixture.shortest_prompted or not len(askable) + len(elsewhere):
                 form = form[:0]
 
+        ask = len(form) > 0
         share = np.where(cues.is_cue[text], self.mixture.mask_cue, self.mixture.mask_ordinary)
+        if ask:
+            share[cues.is_cue[text] & ~np.isin(np.arange(len(text)), askable)] = 0
         masked = rng.random(len(text)) < share
-        if len(form):
+        if ask and len(askable) and not len(elsewhere):
             masked[rng.choice(askable)] = True
+        within = text[askable[masked[askable]]]
         ids = np.concatenate([np.where(masked, MASK, text), form])
         places = np.flatnonzero(masked)
         words, weights = text[places], np.ones(len(places))
-        if len(form):
-            asked, shares = self.answer(text[askable[masked[askable]]], elsewhere, cues)
+        if ask:
+            asked, shares = self.answer(within, elsewhere)
             at = len(text) + np.flatnonzero(form == MASK)[0]
             places = np.append(places, np.full(len(asked), at))
             words = np.append(words, asked)
             weights = np.append(weights, shares * self.mixture.prompt_weight)
         return ids, places, words, weights
 
-    def answer(self, within, elsewhere, cues):
+    def answer(self, within, elsewhere):
         """What a prompt asks for: the masked cue words of the window, and those that the rest of
         the document says; their shares sum to 1."""
-        elsewhere = elsewhere[cues.askable(elsewhere)]
         share = self.mixture.elsewhere if len(elsewhere) else 0.0
+        share = share if len(within) else 1.0
         words = np.append(within, elsewhere)
-        shares = np.append(np.full(len(within), (1 - share) / len(within)),
+        shares = np.append(np.full(len(within), (1 - share) / max(1, len(within))),
                            np.full(len(elsewhere), share / max(1, len(elsewhere))))
         return words, shares
 
-    def rated_example(self, rng, source, room):
+    def rated_example(self, rng, room):
         """As `example`, asking for the rating that the author wrote somewhere in the document.
         Where the window has it, it is masked and not asked for a second time."""
         form = self.rating_forms.draw(rng)
-        span = self.span(rng, source, room - len(form))
+        span = self.span(rng, "rated", room - len(form))
         text = self.window(span)
         begin, start, stop, end = span
         first, last = np.searchsorted(self.ratings, [begin, end])
@@ -194,6 +222,13 @@ class Windows:
         """The document without the window."""
         begin, start, stop, end = span
         return np.append(self.tokens[begin:start], self.tokens[stop:end]).astype(np.int64)
+
+    def negated_cues(self, opinions):
+        """Positions of the opinion words of reviews that a negation stands shortly before."""
+        reviews = self.tokens[:self.starts["wikipedia"][0]]
+        cue = opinions.is_cue[reviews]
+        cue[opinions.askable(reviews)] = False
+        return np.flatnonzero(cue)
 
     def starts_of_rated(self):
         """Sentence starts of the unlabelled reviews that state a rating."""

@@ -7,6 +7,9 @@ cargo xtask build             the same without starting: target/release/lpfl
 cargo xtask test              every test; installs or names the tools that it needs
     --only NAME               this step alone (repeatable)
     --skip NAME               all but this step (repeatable)
+cargo xtask bench model       accuracy of the default model on public data in ../shared/data
+    --json                    one JSON object a line
+    --help                    all flags
 cargo xtask help              this text
 
 Needs rustup and Node.js 20 or newer. Unchanged steps are skipped.";
@@ -22,6 +25,11 @@ pub enum Task {
     Demo {
         /// Passed to `lpfl serve` as they are.
         flags: Vec<String>,
+    },
+    /// Measure.
+    Bench {
+        /// Passed to the measuring program as they are: what to measure comes first.
+        arguments: Vec<String>,
     },
     /// Run the tests.
     Test {
@@ -64,10 +72,25 @@ pub fn parse(arguments: impl Iterator<Item = String>, steps: &[&str]) -> Result<
             }
             Ok(Task::Demo { flags })
         }
+        "bench" => parse_bench(arguments.collect()),
         "test" => Ok(Task::Test {
             selection: parse_selection(arguments, steps)?,
         }),
         other => Err(format!("unknown command `{other}`")),
+    }
+}
+
+/// What `cargo xtask bench` can measure.
+const BENCHES: [&str; 1] = ["model"];
+
+fn parse_bench(arguments: Vec<String>) -> Result<Task, String> {
+    match arguments.first() {
+        Some(what) if BENCHES.contains(&what.as_str()) => Ok(Task::Bench { arguments }),
+        given => {
+            let given = given.map_or_else(|| "nothing".to_owned(), |what| format!("`{what}`"));
+            let known = BENCHES.join(" ");
+            Err(format!("`bench` was given {given}; it measures: {known}"))
+        }
     }
 }
 
@@ -133,6 +156,12 @@ mod tests {
     }
 
     #[test]
+    fn bench_passes_all_flags_on() {
+        let arguments = ["model", "--json"].map(str::to_owned).into();
+        assert_eq!(parsed("bench model --json"), Ok(Task::Bench { arguments }));
+    }
+
+    #[test]
     fn errors_name_the_argument() {
         assert_eq!(parsed("tset"), Err("unknown command `tset`".to_owned()));
         assert_eq!(
@@ -142,6 +171,10 @@ mod tests {
         assert_eq!(
             parsed("test --only"),
             Err("`--only` was given nothing; the steps are: fmt clippy".to_owned())
+        );
+        assert_eq!(
+            parsed("bench modle"),
+            Err("`bench` was given `modle`; it measures: model".to_owned())
         );
         assert_eq!(
             parsed("test --skip fmtt"),

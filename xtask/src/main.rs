@@ -1,6 +1,7 @@
 //! `cargo xtask`: builds, starts and tests lpfl with one command, for people and CI alike.
 
 mod arguments;
+mod bench;
 mod binary;
 mod checks;
 mod fingerprint;
@@ -47,6 +48,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
         }
         Task::Build => build(&workspace).map(drop),
         Task::Demo { flags } => binary::serve(&build(&workspace)?, &flags),
+        Task::Bench { arguments } => bench::run(&workspace, &arguments),
         Task::Test { selection } => {
             let _claim = workspace.claim()?;
             let mut report = Report::new(&workspace);

@@ -1,0 +1,33 @@
+//! The measurements behind `cargo xtask bench`.
+
+mod model;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "bench", about = "Measures lpfl")]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Accuracy of a base model: zero-shot, with few labels, and in a federation
+    Model(model::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().what {
+        What::Model(arguments) => model::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

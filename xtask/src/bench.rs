@@ -1,0 +1,20 @@
+//! Starts the measuring program, built as users' binaries are.
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::workspace::Workspace;
+
+/// Builds and runs `benches` with these arguments, at the root of the checkout.
+///
+/// Figures go to standard output alone, so that `--json` can be piped.
+pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let _claim = workspace.claim()?;
+    let build = ["run", "--release", "--quiet", "--package", "benches", "--"];
+    let status = workspace
+        .cargo(&build)
+        .args(arguments)
+        .status()
+        .context("cargo could not be started")?;
+    ensure!(status.success(), "the measurement ended with {status}");
+    Ok(())
+}
