@@ -28,7 +28,7 @@ pub struct Arguments {
     /// PEFT folder of an adapter for it: adapter_config.json and adapter_model.safetensors
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
-    /// Task file, or one of reviews, stars, news, subjectivity, questions
+    /// Task file, or one of reviews, ratings, stars, news, subjectivity, questions
     #[arg(long, value_name = "FILE")]
     task: PathBuf,
     /// CSV, TSV or JSONL with the task's columns, by default `text` and `label`

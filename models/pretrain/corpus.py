@@ -154,8 +154,13 @@ def append_ids(tokenizer, texts, pieces, lengths):
 
 
 def prepare(data: Path, work: Path):
-    tokenizer = train_tokenizer(data)
-    tokenizer.save(str(work / "tokenizer.json"))
+    file = work / "tokenizer.json"
+    if file.exists():
+        # A model that is to be trained further keeps the tokens that it knows.
+        tokenizer = Tokenizer.from_file(str(file))
+    else:
+        tokenizer = train_tokenizer(data)
+        tokenizer.save(str(file))
     words = [*LABEL_WORDS, *OPINIONS, *TOPICS]
     split = [word for word in words if len(tokenizer.encode(word).ids) != 3]
     assert not split, f"more than one token: {split}"

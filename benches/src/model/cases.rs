@@ -50,7 +50,7 @@ const VALIDATION_TEXTS: usize = 400;
 /// # Errors
 /// A shipped task that cannot be read.
 pub fn sets() -> Result<Vec<Set>> {
-    let reviews = || task("reviews", Calibration::Unlabelled);
+    let opinions = || task("ratings", Calibration::Unlabelled);
     let set = |name, task: Task, cases: &[Case]| Set {
         name,
         task,
@@ -69,16 +69,16 @@ pub fn sets() -> Result<Vec<Set>> {
     Ok(vec![
         Set {
             validation: Some("dev.csv"),
-            ..set("sst2", reviews()?, &sentiment)
+            ..set("sst2", opinions()?, &sentiment)
         },
         Set {
             task: Task {
                 max_tokens: 256,
-                ..reviews()?
+                ..opinions()?
             },
-            ..set("imdb", reviews()?, &sentiment)
+            ..set("imdb", opinions()?, &sentiment)
         },
-        set("mr", reviews()?, &[Case::ZeroShot, lora(32, one_round)]),
+        set("mr", opinions()?, &[Case::ZeroShot, lora(32, one_round)]),
         set(
             "agnews",
             task("news", Calibration::Unlabelled)?,
@@ -103,6 +103,7 @@ pub fn sets() -> Result<Vec<Set>> {
 fn task(name: &str, calibration: Calibration) -> Result<Task> {
     let text = match name {
         "news" => include_str!("../../../tasks/news.toml"),
+        "ratings" => include_str!("../../../tasks/ratings.toml"),
         "questions" => include_str!("../../../tasks/questions.toml"),
         "stars" => include_str!("../../../tasks/stars.toml"),
         _ => include_str!("../../../tasks/reviews.toml"),

@@ -25,7 +25,7 @@ const TEXTS_AT_ONCE: usize = 16;
 /// also which words would stand for the labels better, and how the untrained model does.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Task file, or one of reviews, stars, news, subjectivity, questions
+    /// Task file, or one of reviews, ratings, stars, news, subjectivity, questions
     file: PathBuf,
     /// Folder of a base model: config.json, tokenizer.json and model.safetensors
     #[arg(long, value_name = "DIR")]

@@ -1,8 +1,9 @@
 //! The tasks that come with this program, by the names that stand for their files.
 
 /// Name and text of each.
-pub const TASKS: [(&str, &str); 5] = [
+pub const TASKS: [(&str, &str); 6] = [
     ("reviews", include_str!("../../../tasks/reviews.toml")),
+    ("ratings", include_str!("../../../tasks/ratings.toml")),
     ("stars", include_str!("../../../tasks/stars.toml")),
     ("news", include_str!("../../../tasks/news.toml")),
     (
