@@ -11,7 +11,14 @@ fn shipped_tasks_are_listed() {
     let names: Vec<&str> = text.lines().filter_map(|l| l.split(' ').next()).collect();
     assert_eq!(
         names,
-        ["reviews", "stars", "news", "subjectivity", "questions"]
+        [
+            "reviews",
+            "ratings",
+            "stars",
+            "news",
+            "subjectivity",
+            "questions"
+        ]
     );
 }
 

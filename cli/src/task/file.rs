@@ -222,7 +222,10 @@ words = ["great"]
             .unwrap_err()
             .to_string();
         assert!(missing.starts_with("missing.toml: "), "{missing}");
-        assert!(missing.contains("reviews, ratings, stars, news"), "{missing}");
+        assert!(
+            missing.contains("reviews, ratings, stars, news"),
+            "{missing}"
+        );
         assert!(TaskFile::open(Path::new(env!("CARGO_MANIFEST_DIR"))).is_err());
     }
 
