@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from . import corpus, embeddings, evaluation, export, training
+from . import corpus, embeddings, evaluation, export, leanings, training
 
 
 def main():
@@ -20,6 +20,8 @@ def main():
 
     vectors = step("embeddings", "word vectors from co-occurrences, the start of training")
     vectors.add_argument("--seed", type=int, default=1)
+
+    step("leanings", "judge each review by what authors say of theirs")
 
     train = step("train", "train the masked language model, or go on where it stopped")
     defaults = training.Settings()
@@ -52,6 +54,8 @@ def main():
         corpus.prepare(args.data, args.work)
     elif args.step == "embeddings":
         embeddings.make(args.work, args.seed)
+    elif args.step == "leanings":
+        leanings.make(args.work)
     elif args.step == "train":
         settings = training.Settings(steps=args.steps, seed=args.seed, peak=args.peak,
                                      decay=args.decay, precision=args.precision,

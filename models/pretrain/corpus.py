@@ -22,6 +22,15 @@ SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PAD, UNK, CLS, SEP, MASK = range(len(SPECIAL_TOKENS))
 VOCABULARY_SIZE = 8192
 
+# Sources of whole reviews; they come first.
+REVIEWS = ["imdb", "imdb-unlabelled", "yelp"]
+# Sentences of critics, without those that also stand in a set that is measured on: Movie Review
+# and Stanford's treebank are cut from the same texts.
+SNIPPETS = "snippets"
+MEASURED = ["sst2/dev.csv", "sst2/test.csv", "mr/test.csv"]
+# Two sentences are one if they begin or end with the same so many letters.
+SAME_LETTERS = 32
+
 # Of each source: its files below the data directory, and which of its texts, one in so many, the
 # tokenizer is trained on. Labels are never read here.
 SOURCES = {
@@ -30,6 +39,7 @@ SOURCES = {
     "yelp": (["yelp5/train.csv"], 1),
     "wikipedia": (["text-wikipedia-a.txt"], 4),
     "news": (["agnews/train.csv"], 1),
+    SNIPPETS: (["sst2/train.csv", "mr/train.csv"], 1),
 }
 
 
@@ -44,8 +54,26 @@ def read_texts(path):
 
 
 def source_texts(data, source):
-    for name in SOURCES[source][0]:
-        yield from read_texts(data / name)
+    texts = (text for name in SOURCES[source][0] for text in read_texts(data / name))
+    if source != SNIPPETS:
+        return texts
+    measured = (text for name in MEASURED for text in read_texts(data / name))
+    return without(texts, {end for text in measured for end in ends(text)})
+
+
+def ends(text):
+    """How a text begins and how it ends, in letters alone: the sets differ in their marks."""
+    letters = re.sub("[^a-z]", "", text.lower())
+    return letters[:SAME_LETTERS], letters[-SAME_LETTERS:]
+
+
+def without(texts, known):
+    """The texts that share no end with a known one or an earlier one."""
+    for text in texts:
+        found = ends(text)
+        if known.isdisjoint(found):
+            known.update(found)
+            yield text
 
 
 def train_tokenizer(data):

@@ -9,27 +9,32 @@ from dataclasses import dataclass, field
 import numpy as np
 from tokenizers import Tokenizer
 
-from .corpus import CLS, MASK, PAD, SEP, SOURCES
+from .corpus import CLS, MASK, PAD, REVIEWS, SEP, SNIPPETS, SOURCES
+from .leanings import BINS
 from .words import NEGATIONS, OPINION_FORMS, OPINIONS, RATING_FORMS, TOPIC_FORMS, TOPICS
 
 
 @dataclass
 class Mixture:
     sources: dict = field(
-        default_factory=lambda: {"imdb": 0.19, "imdb-unlabelled": 0.31, "rated": 0.05,
-                                 "negated": 0.10, "yelp": 0.12, "wikipedia": 0.13,
+        default_factory=lambda: {"imdb": 0.20, "imdb-unlabelled": 0.32, "negated": 0.05,
+                                 "yelp": 0.12, SNIPPETS: 0.08, "wikipedia": 0.13,
                                  "news": 0.10})
     # A few long windows, so that every position that the model has is trained.
-    lengths: dict = field(default_factory=lambda: {24: 0.15, 32: 0.25, 64: 0.32, 128: 0.20, 256: 0.08})
+    lengths: dict = field(default_factory=lambda: {24: 0.20, 32: 0.28, 64: 0.28, 128: 0.16, 256: 0.08})
     tokens_per_step: int = 5632
     mask_ordinary: float = 0.12
     mask_cue: float = 0.50
-    prompted: float = 0.60
+    prompted: float = 0.70
     shortest_prompted: int = 6
-    # Share of a prompt's answer that comes from the rest of the document, outside the window.
-    elsewhere: float = 0.5
+    # Share of the prompts behind reviews that ask for a rating.
+    rating: float = 0.25
+    # Share of the prompts that leave the window's cue words in sight, as those of users do.
+    in_sight: float = 0.60
+    # Share of a prompt's answer that comes from outside the window.
+    elsewhere: float = 0.60
     # Weight of one prompt's loss against one masked token's.
-    prompt_weight: float = 2.0
+    prompt_weight: float = 3.0
 
 
 @dataclass
@@ -77,6 +82,18 @@ class Cues:
         return np.flatnonzero(self.is_cue[ids] & ~negated)
 
 
+@dataclass
+class Prompt:
+    """A form, and what belongs at its mask as far as it comes from outside the window: words, and
+    their shares, which sum to 1; or none."""
+
+    form: np.ndarray
+    words: np.ndarray = field(default_factory=lambda: np.array([], np.int64))
+    shares: np.ndarray = field(default_factory=lambda: np.array([]))
+    # Whether it asks for the window's cue words too, or else for a rating.
+    asks_cues: bool = True
+
+
 class Windows:
     def __init__(self, work, seed, mixture=None):
         self.seed = seed
@@ -88,14 +105,17 @@ class Windows:
         tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
         opinions = Cues(tokenizer, OPINIONS, OPINION_FORMS, NEGATIONS)
         topics = Cues(tokenizer, TOPICS, TOPIC_FORMS)
-        self.cues = {"imdb": opinions, "imdb-unlabelled": opinions, "yelp": opinions,
-                     "wikipedia": topics, "news": topics}
-        self.ratings = np.load(work / "corpus/ratings.npy")
-        self.starts["rated"] = self.starts_of_rated()
+        self.cues = {source: opinions for source in [*REVIEWS, "negated", SNIPPETS]}
+        self.cues |= {"wikipedia": topics, "news": topics}
         self.rating_forms = Forms(tokenizer, RATING_FORMS)
-        self.review_starts = np.concatenate(
-            [self.starts[source] for source in ("imdb", "imdb-unlabelled", "yelp")])
-        self.negated = self.negated_cues(opinions)
+        self.review_starts = np.concatenate([self.starts[source] for source in REVIEWS])
+        reviews = self.tokens[:self.starts["wikipedia"][0]]
+        askable = opinions.askable(reviews)
+        self.negated = np.setdiff1d(np.flatnonzero(opinions.is_cue[reviews]), askable)
+        self.ratings = np.load(work / "corpus/ratings.npy")
+        self.leanings = np.load(work / "corpus/leanings.npy")
+        self.typical_opinions = self.typical(askable)
+        self.typical_ratings = self.typical(self.ratings)
         self.sentence_end = np.zeros(tokenizer.get_vocab_size(), bool)
         self.sentence_end[[tokenizer.token_to_id(mark) for mark in ".!?"]] = True
 
@@ -118,123 +138,102 @@ class Windows:
         return Batch(ids, attention, *map(np.concatenate, zip(*answers)))
 
     def row(self, rng, source, room):
-        if source == "rated":
-            return self.rated_example(rng, room)
-        if source == "negated":
-            return self.negated_example(rng, room)
-        return self.example(rng, source, room)
-
-    def example(self, rng, source, room):
         """Ids with masks, at most `room`; places in them, the words there, and their weights."""
-        span = self.span(rng, source, room)
-        prompted = rng.random() < self.mixture.prompted
-        return self.masked(rng, span, room, self.cues[source], prompted)
+        start = self.negated_start(rng) if source == "negated" else self.start(rng, source, room)
+        document = np.searchsorted(self.documents, start, side="right") - 1
+        text = self.tokens[start:min(start + room, self.documents[document + 1])].astype(np.int64)
+        cues, prompt = self.cues[source], None
+        if rng.random() < self.mixture.prompted:
+            prompt = self.prompt(rng, cues, document, slice(start, start + len(text)))
+            text = self.whole_sentences(text[:room - len(prompt.form)])
+            few = len(text) < self.mixture.shortest_prompted
+            if few or not len(prompt.words) and not len(cues.askable(text)):
+                prompt = None
+        ratings = self.ratings - start
+        ratings = ratings[(ratings >= 0) & (ratings < len(text))]
+        return self.masked(rng, text, ratings, cues, prompt)
 
-    def negated_example(self, rng, room):
-        """As `example`, about a sentence such as "not a good film": what is negated stays in
-        sight, and the rest of the document says what it meant."""
-        at = self.negated[rng.integers(len(self.negated))]
-        start = self.review_starts[np.searchsorted(self.review_starts, at, side="right") - 1]
-        document = np.searchsorted(self.documents, start, side="right")
-        begin, end = self.documents[document - 1], self.documents[document]
-        span = begin, start, min(end, start + room), end
-        return self.masked(rng, span, room, self.cues["imdb"], True)
+    def prompt(self, rng, cues, document, window):
+        """What to ask behind a window of a document, and what is known of the answer from outside
+        the window: of a review, what reviews of its leaning say; of other texts, what the rest of
+        the document says."""
+        if document < len(self.leanings):
+            leaning = self.leanings[document]
+            if rng.random() < self.mixture.rating:
+                return Prompt(self.rating_forms.draw(rng), *self.typical_ratings[leaning], False)
+            return Prompt(cues.forms.draw(rng), *self.typical_opinions[leaning])
+        begin, end = self.documents[document:document + 2]
+        rest = np.append(self.tokens[begin:window.start], self.tokens[window.stop:end])
+        words = rest[cues.askable(rest)].astype(np.int64)
+        return Prompt(cues.forms.draw(rng), words, np.full(len(words), 1 / max(1, len(words))))
 
-    def masked(self, rng, span, room, cues, prompted):
-        """A window with masks and, if it is to be prompted and has something to ask, a prompt."""
-        text, elsewhere = self.window(span), self.rest(span)
-        form, askable = np.array([], np.int64), cues.askable(text)
-        if prompted:
-            form = cues.forms.draw(rng)
-            text = self.whole_sentences(text[:room - len(form)])
-            askable, elsewhere = cues.askable(text), elsewhere[cues.askable(elsewhere)]
-            if len(text) < self.mixture.shortest_prompted or not len(askable) + len(elsewhere):
-                form = form[:0]
-
-        ask = len(form) > 0
+    def masked(self, rng, text, ratings, cues, prompt):
+        """A window with masks and, if there is one, the prompt behind it. `ratings` are positions
+        at which the window states one."""
         share = np.where(cues.is_cue[text], self.mixture.mask_cue, self.mixture.mask_ordinary)
-        if ask:
-            share[cues.is_cue[text] & ~np.isin(np.arange(len(text)), askable)] = 0
+        askable = cues.askable(text)
+        if prompt:
+            in_sight = len(prompt.words) and rng.random() < self.mixture.in_sight
+            left = askable[:0] if in_sight or not prompt.asks_cues else askable
+            share[cues.is_cue[text] & ~np.isin(np.arange(len(text)), left)] = 0
         masked = rng.random(len(text)) < share
-        if ask and len(askable) and not len(elsewhere):
+        if prompt and not len(prompt.words):
             masked[rng.choice(askable)] = True
-        within = text[askable[masked[askable]]]
-        ids = np.concatenate([np.where(masked, MASK, text), form])
         places = np.flatnonzero(masked)
         words, weights = text[places], np.ones(len(places))
-        if ask:
-            asked, shares = self.answer(within, elsewhere)
-            at = len(text) + np.flatnonzero(form == MASK)[0]
-            places = np.append(places, np.full(len(asked), at))
-            words = np.append(words, asked)
-            weights = np.append(weights, shares * self.mixture.prompt_weight)
-        return ids, places, words, weights
+        if not prompt:
+            return np.where(masked, MASK, text), places, words, weights
 
-    def answer(self, within, elsewhere):
-        """What a prompt asks for: the masked cue words of the window, and those that the rest of
-        the document says; their shares sum to 1."""
-        share = self.mixture.elsewhere if len(elsewhere) else 0.0
+        within = text[askable[masked[askable]]] if prompt.asks_cues else text[:0]
+        if not prompt.asks_cues:
+            # What is asked for must not be read, nor be asked for twice.
+            masked[ratings] = True
+            kept = ~np.isin(places, ratings)
+            places, words, weights = places[kept], words[kept], weights[kept]
+        asked, shares = self.answer(within, prompt)
+        at = len(text) + np.flatnonzero(prompt.form == MASK)[0]
+        places = np.append(places, np.full(len(asked), at))
+        words = np.append(words, asked)
+        weights = np.append(weights, shares * self.mixture.prompt_weight)
+        return np.concatenate([np.where(masked, MASK, text), prompt.form]), places, words, weights
+
+    def answer(self, within, prompt):
+        """What a prompt asks for: the masked cue words of the window, and what is known from
+        outside; their shares sum to 1."""
+        share = self.mixture.elsewhere if len(prompt.words) else 0.0
         share = share if len(within) else 1.0
-        words = np.append(within, elsewhere)
-        shares = np.append(np.full(len(within), (1 - share) / max(1, len(within))),
-                           np.full(len(elsewhere), share / max(1, len(elsewhere))))
-        return words, shares
+        words = np.append(within, prompt.words)
+        own = np.full(len(within), (1 - share) / max(1, len(within)))
+        return words, np.append(own, share * prompt.shares)
 
-    def rated_example(self, rng, room):
-        """As `example`, asking for the rating that the author wrote somewhere in the document.
-        Where the window has it, it is masked and not asked for a second time."""
-        form = self.rating_forms.draw(rng)
-        span = self.span(rng, "rated", room - len(form))
-        text = self.window(span)
-        begin, start, stop, end = span
-        first, last = np.searchsorted(self.ratings, [begin, end])
-        stated = self.ratings[first:last]
-        within = stated[(stated >= start) & (stated < stop)] - start
-        masked = rng.random(len(text)) < self.mixture.mask_ordinary
-        masked[within] = True
-        ids = np.concatenate([np.where(masked, MASK, text), form])
-        learned = masked.copy()
-        learned[within] = False
-        places = np.flatnonzero(learned)
-        asked = len(text) + np.flatnonzero(form == MASK)
-        words = np.append(text[places], self.tokens[stated[:1]].astype(np.int64))
-        weights = np.append(np.ones(len(places)), self.mixture.prompt_weight)
-        return ids, np.append(places, asked), words, weights
+    def typical(self, places):
+        """For each leaning, the words at these places of its reviews, and their shares: how often
+        they stand there, times how much oftener than in all reviews."""
+        owners = np.searchsorted(self.documents, places, side="right") - 1
+        words, which = np.unique(self.tokens[places], return_inverse=True)
+        counts = np.zeros((BINS, len(words)))
+        np.add.at(counts, (self.leanings[owners], which), 1)
+        shares = counts / counts.sum(1, keepdims=True)
+        shares *= shares / shares.mean(0)
+        shares /= shares.sum(1, keepdims=True)
+        return [(words.astype(np.int64), row) for row in shares]
 
-    def span(self, rng, source, room):
-        """Where a document begins, where a window of it begins and ends, where the document ends.
-        A window begins at a sentence."""
+    def start(self, rng, source, room):
+        """Where a window begins: at a sentence."""
         starts = self.starts[source]
         start = starts[rng.integers(len(starts))]
-        document = np.searchsorted(self.documents, start, side="right")
-        begin, end = self.documents[document - 1], self.documents[document]
+        document = np.searchsorted(self.documents, start, side="right") - 1
+        begin, end = self.documents[document:document + 2]
         if end - start < room // 2:
             # Little is left of the document: begin at an earlier sentence.
-            earlier = starts[np.searchsorted(starts, max(begin, end - room))]
-            start = min(start, earlier)
-        return begin, start, min(end, start + room), end
+            start = min(start, starts[np.searchsorted(starts, max(begin, end - room))])
+        return start
 
-    def window(self, span):
-        _, start, stop, _ = span
-        return self.tokens[start:stop].astype(np.int64)
-
-    def rest(self, span):
-        """The document without the window."""
-        begin, start, stop, end = span
-        return np.append(self.tokens[begin:start], self.tokens[stop:end]).astype(np.int64)
-
-    def negated_cues(self, opinions):
-        """Positions of the opinion words of reviews that a negation stands shortly before."""
-        reviews = self.tokens[:self.starts["wikipedia"][0]]
-        cue = opinions.is_cue[reviews]
-        cue[opinions.askable(reviews)] = False
-        return np.flatnonzero(cue)
-
-    def starts_of_rated(self):
-        """Sentence starts of the unlabelled reviews that state a rating."""
-        starts = self.starts["imdb-unlabelled"]
-        rated = np.unique(np.searchsorted(self.documents, self.ratings, side="right"))
-        return starts[np.isin(np.searchsorted(self.documents, starts, side="right"), rated)]
+    def negated_start(self, rng):
+        """The beginning of a sentence such as "not a good film": what is negated stays in sight,
+        and the leaning of the review tells what it meant."""
+        at = self.negated[rng.integers(len(self.negated))]
+        return self.review_starts[np.searchsorted(self.review_starts, at, side="right") - 1]
 
     def whole_sentences(self, text):
         """The text up to its last end of a sentence, if most of it is left."""

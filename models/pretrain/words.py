@@ -7,7 +7,7 @@ which words belong together is for the model to learn from the texts that use th
 OPINIONS = """
 great good excellent wonderful amazing awesome fantastic brilliant superb perfect outstanding
 terrific marvelous magnificent lovely beautiful stunning gorgeous delightful charming enjoyable
-entertaining fun funny hilarious clever smart witty fresh original powerful moving touching
+okay entertaining fun funny hilarious clever smart witty fresh original powerful moving touching
 heartwarming inspiring compelling gripping thrilling exciting fascinating interesting engaging
 captivating memorable unforgettable remarkable impressive solid decent fine nice pleasant
 satisfying refreshing masterful timeless intelligent thoughtful sincere honest warm delicious
@@ -66,8 +66,8 @@ RATING_FORMS = {
     "rating : [MASK] out of 10 .": 0.20,
 }
 
-# An opinion word within three tokens of one of these may mean its opposite ("not good"), so the
-# prompt does not ask for it. `t` is what the tokenizer leaves of "n't".
+# An opinion word within three tokens of one of these may mean its opposite ("not good"), so no
+# prompt asks for it. `t` is what the tokenizer leaves of "n't".
 NEGATIONS = "not no never t nothing hardly without neither nor cannot less".split()
 
 # The words that the bundled tasks answer with: each has to be one token.
