@@ -5,9 +5,10 @@ use std::sync::Arc;
 use fl_core::adapter::{Adapter, AdapterHash};
 use fl_core::protocol::Evaluated;
 use fl_core::settings::{RoomSettings, Texts};
+use learner::{Evaluation, LearnerError};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::learning::Library;
+use crate::learning::{HeldOut, Library};
 use crate::room_actor::Input;
 
 #[derive(Clone)]
@@ -60,7 +61,11 @@ async fn evaluate_newest(
     turns: Arc<Semaphore>,
     mut candidates: watch::Receiver<Option<Candidate>>,
 ) {
-    let settings = Arc::new(settings);
+    let mut examiner = Examiner {
+        library,
+        settings,
+        held_out: None,
+    };
     while candidates.changed().await.is_ok() {
         let Ok(_turn) = turns.acquire().await else {
             return;
@@ -68,38 +73,57 @@ async fn evaluate_newest(
         let Some(candidate) = candidates.borrow_and_update().clone() else {
             continue;
         };
-        let (library, settings) = (Arc::clone(&library), Arc::clone(&settings));
-        let work = tokio::task::spawn_blocking(move || evaluate(&library, &settings, &candidate));
-        if let (Ok(Some(evaluated)), Some(inbox)) = (work.await, inbox.upgrade()) {
+        let work = tokio::task::spawn_blocking(move || {
+            let evaluated = examiner.evaluate(&candidate);
+            (examiner, evaluated)
+        });
+        let Ok((returned, evaluated)) = work.await else {
+            return;
+        };
+        examiner = returned;
+        if let (Some(evaluated), Some(inbox)) = (evaluated, inbox.upgrade()) {
             // The room may be at its end.
             let _ = inbox.send(Input::Evaluated(evaluated)).await;
         }
     }
 }
 
-fn evaluate(
-    library: &Library,
-    settings: &RoomSettings,
-    candidate: &Candidate,
-) -> Option<Evaluated> {
-    let evaluation = match library.evaluate(settings, &candidate.adapter) {
-        Ok(evaluation) => evaluation?,
-        Err(error) => {
-            tracing::warn!(round = candidate.round, %error, "an adapter could not be evaluated");
-            return None;
+/// Measures one room's adapters; the texts are read and calibrated for with the first of them.
+struct Examiner {
+    library: Arc<Library>,
+    settings: RoomSettings,
+    held_out: Option<HeldOut>,
+}
+
+impl Examiner {
+    fn evaluate(&mut self, candidate: &Candidate) -> Option<Evaluated> {
+        let evaluation = match self.measure(&candidate.adapter) {
+            Ok(evaluation) => evaluation?,
+            Err(error) => {
+                tracing::warn!(round = candidate.round, %error, "an adapter could not be evaluated");
+                return None;
+            }
+        };
+        // JSON has no infinities: what diverged is told by the missing evaluation.
+        let numbers = [evaluation.accuracy, evaluation.macro_f1, evaluation.loss];
+        numbers
+            .iter()
+            .all(|number| number.is_finite())
+            .then_some(Evaluated {
+                round: candidate.round,
+                hash: candidate.hash,
+                count: evaluation.count,
+                accuracy: evaluation.accuracy,
+                macro_f1: evaluation.macro_f1,
+                loss: evaluation.loss,
+            })
+    }
+
+    fn measure(&mut self, adapter: &Adapter) -> Result<Option<Evaluation>, LearnerError> {
+        if self.held_out.is_none() {
+            self.held_out = self.library.held_out(&self.settings)?;
         }
-    };
-    // JSON has no infinities: what diverged is told by the missing evaluation.
-    let numbers = [evaluation.accuracy, evaluation.macro_f1, evaluation.loss];
-    numbers
-        .iter()
-        .all(|number| number.is_finite())
-        .then_some(Evaluated {
-            round: candidate.round,
-            hash: candidate.hash,
-            count: evaluation.count,
-            accuracy: evaluation.accuracy,
-            macro_f1: evaluation.macro_f1,
-            loss: evaluation.loss,
-        })
+        let held_out = self.held_out.as_mut();
+        held_out.map(|texts| texts.evaluate(adapter)).transpose()
+    }
 }

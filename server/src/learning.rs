@@ -69,33 +69,46 @@ impl Library {
         config.unwrap_or_default().into()
     }
 
-    /// Quality of an adapter on the room's held-out texts, where it has some; blocks for long.
-    pub(crate) fn evaluate(
+    /// The room's held-out texts, where it has some; blocks for long where the task is calibrated.
+    pub(crate) fn held_out(
         &self,
         settings: &RoomSettings,
-        adapter: &Adapter,
-    ) -> Result<Option<Evaluation>, LearnerError> {
+    ) -> Result<Option<HeldOut>, LearnerError> {
         let (Ok(model), Ok(Some(corpus))) = (self.model(settings), self.corpus(settings)) else {
             return Ok(None);
         };
         let mut learner = Learner::new(model.base.clone(), &settings.task, &settings.lora)?;
         if settings.task.calibration != Calibration::None {
             let train = texts::read(&corpus.train, &settings.task)?;
-            let train: Vec<Encoded> = train
-                .rows
-                .iter()
-                .map(|row| learner.encode_row(row))
-                .collect();
+            let rows = train.rows.iter();
+            let train: Vec<Encoded> = rows.map(|row| learner.encode_row(row)).collect();
             learner.calibrate(learner.prior(&train)?)?;
         }
-        learner.load(adapter)?;
         let test = texts::read(&corpus.test, &settings.task)?;
-        let (prompts, labels): (Vec<Encoded>, Vec<usize>) = test
-            .rows
-            .iter()
+        let rows = test.rows.iter();
+        let (texts, labels) = rows
             .filter_map(|row| Some((learner.encode_row(row), row.label?)))
             .unzip();
-        learner.evaluate(&prompts, &labels).map(Some)
+        Ok(Some(HeldOut {
+            learner,
+            texts,
+            labels,
+        }))
+    }
+}
+
+/// A room's held-out texts, ready to measure one adapter after the other.
+pub(crate) struct HeldOut {
+    learner: Learner,
+    texts: Vec<Encoded>,
+    labels: Vec<usize>,
+}
+
+impl HeldOut {
+    /// Quality of an adapter; blocks for long.
+    pub(crate) fn evaluate(&mut self, adapter: &Adapter) -> Result<Evaluation, LearnerError> {
+        self.learner.load(adapter)?;
+        self.learner.evaluate(&self.texts, &self.labels)
     }
 }
 
