@@ -11,8 +11,8 @@ mod tuning;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
-use learner::BaseModel;
+use anyhow::Result;
+use server::ModelFolder;
 
 use cases::Case;
 use few_shot::{Bench, Method};
@@ -56,7 +56,7 @@ impl Arguments {
 /// A model, data set or set name that cannot be used.
 pub fn run(arguments: &Arguments) -> Result<()> {
     cases::check_names(&arguments.sets)?;
-    let base = open(&arguments.model)?;
+    let base = ModelFolder::open(&arguments.model)?.load()?;
     let name = arguments.model.file_name().unwrap_or_default();
     let mut report = Report::new(name.to_string_lossy().into_owned(), arguments.json);
     for set in cases::sets()? {
@@ -85,15 +85,4 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         report.lines(federation::measure(&base, &texts, arguments.seeds)?);
     }
     Ok(())
-}
-
-fn open(folder: &std::path::Path) -> Result<BaseModel> {
-    let read = |name: &str| {
-        let path = folder.join(name);
-        std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))
-    };
-    let (config, tokenizer) = (read("config.json")?, read("tokenizer.json")?);
-    let weights = read("model.safetensors")?;
-    BaseModel::from_bytes(&config, &tokenizer, &weights)
-        .with_context(|| folder.display().to_string())
 }
