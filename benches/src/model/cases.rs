@@ -1,7 +1,6 @@
 //! Which sets are measured, by which task, with how many labels.
 
 use anyhow::{Context as _, Result, bail};
-use fl_core::settings::TrainingSettings;
 use fl_core::task::{Calibration, Task};
 
 use super::federation;
@@ -11,12 +10,10 @@ use super::federation;
 pub enum Case {
     /// Without a label.
     ZeroShot,
-    /// LoRA by a room's default settings, but for the epochs.
+    /// LoRA by a room's default settings.
     Lora {
         /// Gold labels.
         labels: u32,
-        /// Passes over them.
-        epochs: u32,
     },
     /// LoRA against all parameters, each with the settings that a validation split prefers.
     Tuned {
@@ -40,9 +37,6 @@ pub struct Set {
     pub cases: Vec<Case>,
 }
 
-/// A room trains round after round; one training by itself takes more passes.
-const WHOLE: u32 = 10;
-
 const VALIDATION_TEXTS: usize = 400;
 
 /// All sets.
@@ -58,12 +52,11 @@ pub fn sets() -> Result<Vec<Set>> {
         validation_texts: VALIDATION_TEXTS,
         cases: cases.to_vec(),
     };
-    let one_round = TrainingSettings::default().epochs;
-    let lora = |labels, epochs| Case::Lora { labels, epochs };
+    let lora = |labels| Case::Lora { labels };
     let sentiment = [
         Case::ZeroShot,
-        lora(32, one_round),
-        lora(128, WHOLE),
+        lora(32),
+        lora(128),
         Case::Tuned { labels: 32 },
     ];
     Ok(vec![
@@ -78,11 +71,11 @@ pub fn sets() -> Result<Vec<Set>> {
             },
             ..set("imdb", opinions()?, &sentiment)
         },
-        set("mr", opinions()?, &[Case::ZeroShot, lora(32, one_round)]),
+        set("mr", opinions()?, &[Case::ZeroShot, lora(32)]),
         set(
             "agnews",
             task("news", Calibration::Unlabelled)?,
-            &[Case::ZeroShot, lora(64, WHOLE)],
+            &[Case::ZeroShot, lora(64)],
         ),
         set(
             "yelp5",
@@ -90,12 +83,12 @@ pub fn sets() -> Result<Vec<Set>> {
                 max_tokens: 256,
                 ..task("stars", Calibration::None)?
             },
-            &[Case::ZeroShot, lora(160, WHOLE)],
+            &[Case::ZeroShot, lora(160)],
         ),
         set(
             "trec",
             task("questions", Calibration::Unlabelled)?,
-            &[Case::ZeroShot, lora(96, WHOLE)],
+            &[Case::ZeroShot, lora(96)],
         ),
     ])
 }

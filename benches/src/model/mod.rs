@@ -71,10 +71,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         for case in &set.cases {
             match *case {
                 Case::ZeroShot => report.lines(bench.zero_shot()?),
-                Case::Lora { labels, epochs } => {
-                    let mut method = Method::default_lora();
-                    method.training.epochs = epochs;
-                    report.lines([bench.trained(labels, &method)?]);
+                Case::Lora { labels } => {
+                    report.lines([bench.trained(labels, &Method::default_lora())?]);
                 }
                 Case::Tuned { labels } => report.lines(tuning::compare(&bench, labels)?),
             }
