@@ -2,7 +2,10 @@
 //!
 //! Every choice that LP-FL (arXiv 2307.13896) leaves open is a field here, with its default.
 
+mod aggregation;
 mod lora;
+mod rule;
+mod server_optimizer;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +14,10 @@ use crate::partition::Deal;
 use crate::soft_labels::SoftLabelSettings;
 use crate::task::Task;
 
+pub use aggregation::{AggregationSettings, MeasureError};
 pub use lora::{LoraScaling, LoraSettings, LoraTarget};
+pub use rule::{Holds, Rule};
+pub use server_optimizer::{Adaptive, ServerOptimizer};
 
 /// Everything that decides how a room learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,8 +38,10 @@ pub struct RoomSettings {
     pub training: TrainingSettings,
     /// Labels that the global model gives to a client's unlabelled texts.
     pub soft_labels: SoftLabelSettings,
-    /// Which of a client's examples count as `n_k` in FedAvg.
+    /// Which of a client's examples count as `n_k`.
     pub weighting: Weighting,
+    /// How a round's updates become the next global adapter.
+    pub aggregation: AggregationSettings,
     /// When a round starts, ends and is given up.
     pub round: RoundSettings,
     /// Seed of everything random in the room: adapter initialisation, dealing, sampling, shuffling.
@@ -51,6 +59,7 @@ impl Default for RoomSettings {
             training: TrainingSettings::default(),
             soft_labels: SoftLabelSettings::default(),
             weighting: Weighting::default(),
+            aggregation: AggregationSettings::default(),
             round: RoundSettings::default(),
             seed: 0,
         }
@@ -232,7 +241,17 @@ impl RoomSettings {
         self.lora.check()?;
         self.training.check()?;
         self.soft_labels.check()?;
+        self.aggregation.check()?;
         self.round.check()
+    }
+
+    /// [`Self::check`], and that a room of tabs can do it: `lpfl simulate` can do more.
+    ///
+    /// # Errors
+    /// The first field that does not pass.
+    pub fn check_for_room(&self) -> Result<(), SettingsError> {
+        self.check()?;
+        self.aggregation.check_for_room()
     }
 }
 
