@@ -11,7 +11,8 @@ mod rounds;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::adapter::{Adapter, AdapterHash, AdapterLayout};
+use crate::adapter::{Adapter, AdapterHash};
+use crate::aggregate::OptimizerState;
 use crate::member::{Member, MemberRecord};
 use crate::protocol::{
     ClientId, Evaluated, MemberView, ModelInfo, PhaseView, ROSTER_SHOWN, RoomView, RoundRecord,
@@ -55,7 +56,6 @@ pub struct Room {
     code: String,
     settings: RoomSettings,
     model: ModelInfo,
-    layout: AdapterLayout,
     global: Arc<Adapter>,
     hash: AdapterHash,
     completed: u32,
@@ -65,7 +65,9 @@ pub struct Room {
     connections: BTreeMap<ConnectionId, ClientId>,
     next_id: u32,
     round: Option<Round>,
-    storing: Option<(RoundRecord, Arc<Adapter>)>,
+    storing: Option<(RoundRecord, Arc<Adapter>, OptimizerState)>,
+    /// Not stored: after a restart the server's optimizer begins anew.
+    optimizer: OptimizerState,
     not_before: Millis,
     history: VecDeque<RoundRecord>,
     evaluations: Vec<Evaluated>,
@@ -115,7 +117,6 @@ impl Room {
             code: state.code,
             settings: state.settings,
             model: state.model,
-            layout: state.global.layout(),
             hash: state.global.hash(),
             global: state.global,
             completed,
@@ -126,6 +127,7 @@ impl Room {
             connections: BTreeMap::new(),
             round: None,
             storing: None,
+            optimizer: OptimizerState::default(),
             not_before: 0,
             history: state.history.into(),
             evaluations: state.evaluations,
