@@ -116,6 +116,9 @@ pub struct TrainingSettings {
     pub decay: Decay,
     /// The gradient's global L2 norm is cut to this; 0 leaves it alone.
     pub clip_norm: f32,
+    /// FedProx's μ: the loss grows by μ/2·‖w − w_t‖², with w_t the round's global adapter (Li et
+    /// al. 2020); 0 leaves it alone.
+    pub proximal: f32,
 }
 
 impl Default for TrainingSettings {
@@ -131,6 +134,7 @@ impl Default for TrainingSettings {
             warmup: 0.1,
             decay: Decay::Linear,
             clip_norm: 1.0,
+            proximal: 0.0,
         }
     }
 }
@@ -270,7 +274,8 @@ impl TrainingSettings {
         within("training.beta2", self.beta2.into(), 0.0, 0.999_999)?;
         within("training.epsilon", self.epsilon.into(), 1e-12, 0.1)?;
         within("training.warmup", self.warmup.into(), 0.0, 1.0)?;
-        within("training.clip_norm", self.clip_norm.into(), 0.0, 1e6)
+        within("training.clip_norm", self.clip_norm.into(), 0.0, 1e6)?;
+        within("training.proximal", self.proximal.into(), 0.0, 1e6)
     }
 }
 
