@@ -255,6 +255,9 @@ impl RoomSettings {
     /// The first field that does not pass.
     pub fn check_for_room(&self) -> Result<(), SettingsError> {
         self.check()?;
+        if let Texts::Corpus { deal, .. } = &self.texts {
+            deal.check_for_room()?;
+        }
         self.aggregation.check_for_room()
     }
 }
