@@ -66,6 +66,7 @@ pub fn settings() -> RoomSettings {
             relabel: Relabel::EachRound,
             temperature: 1.0,
             weight: 0.5,
+            noise: 0.0,
         },
         seed: 0,
         ..RoomSettings::default()

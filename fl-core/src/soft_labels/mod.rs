@@ -5,6 +5,7 @@
 //! the unlabelled texts.
 
 mod metrics;
+mod noise;
 mod selection;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,9 @@ pub struct SoftLabelSettings {
     pub temperature: f32,
     /// Weight of a soft example's loss against 1 of a gold one.
     pub weight: f32,
+    /// Share of new soft labels that are replaced by another label at random: wrong labels, for
+    /// experiments on robustness. 0 to 1.
+    pub noise: f32,
 }
 
 impl Default for SoftLabelSettings {
@@ -46,6 +50,7 @@ impl Default for SoftLabelSettings {
             relabel: Relabel::EachRound,
             temperature: 1.0,
             weight: 0.5,
+            noise: 0.0,
         }
     }
 }
@@ -126,7 +131,8 @@ impl SoftLabelSettings {
             0.01,
             100.0,
         )?;
-        within("soft_labels.weight", self.weight.into(), 0.0, 100.0)
+        within("soft_labels.weight", self.weight.into(), 0.0, 100.0)?;
+        within("soft_labels.noise", self.noise.into(), 0.0, 1.0)
     }
 
     /// Soft-labelled texts wanted in `round` (from 1), of `unlabelled` beside `gold` labelled ones.
@@ -202,7 +208,8 @@ impl SoftSet {
             .iter()
             .map(|scores| softmax(scores, settings.temperature))
             .collect();
-        for chosen in select(settings.selection, &probabilities, missing, rng) {
+        let chosen = select(settings.selection, &probabilities, missing, rng);
+        for &chosen in &chosen {
             let distribution = &probabilities[chosen];
             let (best, confidence) = most_likely(distribution);
             let distribution = match settings.kind {
@@ -219,6 +226,11 @@ impl SoftSet {
                 },
             );
         }
+        let new: Vec<usize> = chosen
+            .into_iter()
+            .map(|chosen| candidates[chosen])
+            .collect();
+        noise::inject(&mut self.labels, &new, settings.noise, rng);
     }
 }
 
