@@ -7,7 +7,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 
 use crate::adapter::{Adapter, AdapterError, AdapterHash};
-use crate::aggregate::{AggregateError, Aggregated, Aggregator, OptimizerState};
+use crate::aggregate::{AggregateError, Aggregated, Aggregator, OptimizerState, Trained};
 use crate::error::Fault;
 use crate::protocol::{
     ClientId, Exclusion, PhaseView, Report, RoundOutcome, RoundRecord, WorkOrder,
@@ -158,6 +158,11 @@ impl Round {
             }
             Some(Standing::Working | Standing::Away(_)) => Ok(()),
         }
+    }
+
+    /// Which matrices the round trains.
+    pub(crate) fn trained(&self) -> Trained {
+        self.aggregator.trained()
     }
 
     /// Whether an update's matrices may go into this round.

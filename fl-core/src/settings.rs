@@ -9,6 +9,7 @@ mod server_optimizer;
 
 use serde::{Deserialize, Serialize};
 
+use crate::compression::Compression;
 use crate::error::SettingsError;
 use crate::partition::Deal;
 use crate::soft_labels::SoftLabelSettings;
@@ -42,6 +43,8 @@ pub struct RoomSettings {
     pub weighting: Weighting,
     /// How a round's updates become the next global adapter.
     pub aggregation: AggregationSettings,
+    /// How a client's update travels.
+    pub compression: Compression,
     /// When a round starts, ends and is given up.
     pub round: RoundSettings,
     /// Seed of everything random in the room: adapter initialisation, dealing, sampling, shuffling.
@@ -60,6 +63,7 @@ impl Default for RoomSettings {
             soft_labels: SoftLabelSettings::default(),
             weighting: Weighting::default(),
             aggregation: AggregationSettings::default(),
+            compression: Compression::default(),
             round: RoundSettings::default(),
             seed: 0,
         }
@@ -246,6 +250,7 @@ impl RoomSettings {
         self.training.check()?;
         self.soft_labels.check()?;
         self.aggregation.check()?;
+        self.compression.check()?;
         self.round.check()
     }
 

@@ -69,8 +69,10 @@ impl Room {
                 "The update's losses are not finite numbers.",
             ));
         }
-        round.check_update(adapter)?;
-        round.add(id, report, adapter, self.settings.weighting, bytes)?;
+        let base = round.trained().part(&self.global);
+        let update = self.settings.compression.restored(adapter, &base)?;
+        round.check_update(&update)?;
+        round.add(id, report, &update, self.settings.weighting, bytes)?;
         member.loss = Some(report.loss_last);
         Ok(())
     }
