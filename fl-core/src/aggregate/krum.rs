@@ -6,11 +6,45 @@
 //! differences from the global adapter is why none is subtracted. Every client counts the same.
 //! n ≥ 2·f + 3 updates are needed, of which f may be hostile.
 
-use super::Update;
-use crate::adapter::Adapter;
+use super::{AggregateError, Update, WeightedMean};
+use crate::adapter::{Adapter, AdapterLayout};
+use crate::protocol::Exclusion;
+use crate::settings::Rule;
+
+/// The mean of the updates that the rule chooses, and the clients of the others.
+pub(super) fn aggregate(
+    layout: &AdapterLayout,
+    updates: &[Update],
+    rule: Rule,
+    attackers: u32,
+) -> Result<(Adapter, Vec<Exclusion>), AggregateError> {
+    let (attackers, got) = (attackers as usize, updates.len());
+    let needed = 2 * attackers + 3;
+    if got > 0 && got < needed {
+        let rule = rule.name();
+        return Err(AggregateError::TooFew { rule, needed, got });
+    }
+    let count = match rule {
+        Rule::MultiKrum { chosen: 0, .. } => got.saturating_sub(attackers),
+        Rule::MultiKrum { chosen, .. } => chosen as usize,
+        _ => 1,
+    };
+    let best = chosen(updates, attackers, count);
+    let mut sum = WeightedMean::new(layout.clone());
+    for &index in &best {
+        sum.add(&updates[index].adapter, 1.0);
+    }
+    let adapter = sum.mean().ok_or(AggregateError::Nothing)?;
+    let left_out = (0..got).filter(|index| !best.contains(index));
+    let excluded = left_out.map(|index| Exclusion {
+        client: updates[index].client,
+        reason: "others lie closer together".into(),
+    });
+    Ok((adapter, excluded.collect()))
+}
 
 /// The positions of the `chosen` updates of the least score, best first; of equals the first.
-pub(super) fn chosen(updates: &[Update], attackers: usize, chosen: usize) -> Vec<usize> {
+fn chosen(updates: &[Update], attackers: usize, chosen: usize) -> Vec<usize> {
     let neighbours = updates.len().saturating_sub(attackers + 2);
     let scores = scores(updates, neighbours);
     let mut order: Vec<usize> = (0..updates.len()).collect();

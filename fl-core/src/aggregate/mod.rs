@@ -18,6 +18,7 @@ mod linear;
 mod mean;
 mod median;
 mod norm_bound;
+mod outcome;
 mod product_error;
 mod rolora;
 mod server_optimizer;
@@ -29,79 +30,18 @@ mod trimmed_mean;
 use std::sync::Arc;
 
 use crate::adapter::{Adapter, AdapterError, AdapterLayout};
-use crate::error::Fault;
 use crate::protocol::{ClientId, Exclusion};
 use crate::settings::{AggregationSettings, Holds, MeasureError, RoomSettings, Rule};
 
 pub use self::factors::{LowRank, Residual, truncated};
 pub use self::mean::WeightedMean;
+pub use self::outcome::{AggregateError, Aggregated};
 pub use self::product_error::ProductError;
 pub use self::server_optimizer::OptimizerState;
 pub use self::trained::Trained;
 
 use self::factors::{Pair, pairs};
 use self::hetlora::HetLora;
-
-/// What a round's updates became.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Aggregated {
-    /// The next global adapter.
-    pub adapter: Adapter,
-    /// What is added to the frozen weights, by rules that do so.
-    pub residual: Option<Residual>,
-    /// The clients whose updates the rule left out, and why.
-    pub excluded: Vec<Exclusion>,
-    /// How far it is from the mean of the clients' products, where that is measured.
-    pub error: Option<ProductError>,
-    /// What the server's optimizer keeps for the next round.
-    pub optimizer: OptimizerState,
-}
-
-/// Why an update does not go in, or a round has no result.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum AggregateError {
-    /// An update that is not one of its room's.
-    #[error(transparent)]
-    Update(#[from] AdapterError),
-    /// A weight that is negative or not finite.
-    #[error("weight {0}, expected a finite number from 0")]
-    Weight(f64),
-    /// More updates than may be held at once.
-    #[error(
-        "{rule} holds all of a round's updates, and this one makes {got} bytes, expected at most {limit} (aggregation.memory_mib)"
-    )]
-    Memory {
-        /// The rule that holds them.
-        rule: &'static str,
-        /// Most bytes.
-        limit: u64,
-        /// Bytes with this update.
-        got: u64,
-    },
-    /// Nothing of any weight was added.
-    #[error("no example counts, so there is no average")]
-    Nothing,
-    /// Fewer updates than the rule's guarantee needs.
-    #[error("{rule} needs {needed} updates, {got} count")]
-    TooFew {
-        /// The rule.
-        rule: &'static str,
-        /// Fewest updates.
-        needed: usize,
-        /// Updates found.
-        got: usize,
-    },
-}
-
-impl From<AggregateError> for Fault {
-    fn from(error: AggregateError) -> Self {
-        match error {
-            AggregateError::Update(error) => error.into(),
-            AggregateError::Memory { .. } => Self::too_much_held(&error.to_string()),
-            _ => Self::internal(format!("The update was left out: {error}.")),
-        }
-    }
-}
 
 /// One client's update, held until the round ends.
 #[derive(Clone, Debug)]
@@ -254,9 +194,12 @@ impl Aggregator {
         let (layout, pairs, held) = (&self.layout, &self.pairs, &self.held);
         let corrected = |(adapter, residual)| (adapter, Some(residual));
         let plain = |adapter| (adapter, None);
-        let made = match self.settings.rule {
-            Rule::Krum { attackers } => return self.krum(attackers, 1),
-            Rule::MultiKrum { attackers, chosen } => return self.krum(attackers, chosen),
+        let rule = self.settings.rule;
+        let made = match rule {
+            Rule::Krum { attackers } | Rule::MultiKrum { attackers, .. } => {
+                let (adapter, excluded) = krum::aggregate(layout, held, rule, attackers)?;
+                return Ok((adapter, None, excluded));
+            }
             Rule::FedExLora => {
                 fedex_lora::aggregate(layout, pairs, self.scale, held).map(corrected)
             }
@@ -284,37 +227,6 @@ impl Aggregator {
             Sum::HetLora(sum) => sum.mean(),
         };
         mean.map(|mean| self.trained.whole(&mean, &self.global).into_owned())
-    }
-
-    fn krum(
-        &self,
-        attackers: u32,
-        chosen: u32,
-    ) -> Result<(Adapter, Option<Residual>, Vec<Exclusion>), AggregateError> {
-        let (attackers, got) = (attackers as usize, self.held.len());
-        let (rule, needed) = (self.settings.rule.name(), 2 * attackers + 3);
-        if got == 0 {
-            return Err(AggregateError::Nothing);
-        }
-        if got < needed {
-            return Err(AggregateError::TooFew { rule, needed, got });
-        }
-        let chosen = match chosen as usize {
-            0 => got - attackers,
-            chosen => chosen.min(got),
-        };
-        let best = krum::chosen(&self.held, attackers, chosen);
-        let mut sum = WeightedMean::new(self.layout.clone());
-        for &index in &best {
-            sum.add(&self.held[index].adapter, 1.0);
-        }
-        let left_out = (0..got).filter(|index| !best.contains(index));
-        let excluded = left_out.map(|index| Exclusion {
-            client: self.held[index].client,
-            reason: "others lie closer together".into(),
-        });
-        let adapter = sum.mean().ok_or(AggregateError::Nothing)?;
-        Ok((adapter, None, excluded.collect()))
     }
 }
 

@@ -76,18 +76,22 @@ impl AggregationSettings {
     /// Checks what a room of tabs cannot do and `lpfl simulate` can.
     ///
     /// # Errors
-    /// A rule that changes the frozen weights, which are not sent to tabs.
+    /// A rule that changes the frozen weights, which are not sent to tabs; or a measurement, which
+    /// a room does not record.
     pub fn check_for_room(&self) -> Result<(), SettingsError> {
-        if !self.rule.has_residual() {
-            return Ok(());
+        let refused = |field, expected: &str, got: String| {
+            let expected = format!("{expected} (this one works only in lpfl simulate)");
+            Err(SettingsError::new(field, expected, got))
+        };
+        if self.rule.has_residual() {
+            let expected = "a rule that leaves the frozen weights alone";
+            return refused("aggregation.rule", expected, self.rule.name().into());
         }
-        let expected =
-            "a rule that leaves the frozen weights alone (this one works only in lpfl simulate)";
-        Err(SettingsError::new(
-            "aggregation.rule",
-            expected,
-            self.rule.name(),
-        ))
+        if self.measure_error != MeasureError::Off {
+            let got = format!("{:?}", self.measure_error);
+            return refused("aggregation.measure_error", "off", got);
+        }
+        Ok(())
     }
 }
 
@@ -143,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn rooms_refuse_rules_that_change_the_frozen_weights() {
+    fn rooms_refuse_what_only_a_simulation_can_do() {
         for rule in [Rule::FedExLora, Rule::Flora] {
             let settings = AggregationSettings {
                 rule,
@@ -153,5 +157,8 @@ mod tests {
             let error = settings.check_for_room().unwrap_err().to_string();
             assert!(error.contains("only in lpfl simulate"), "{error}");
         }
+        let measured = parse(r#"{"measure_error":"each_round"}"#);
+        measured.check().unwrap();
+        assert!(measured.check_for_room().is_err());
     }
 }

@@ -48,7 +48,8 @@ pub enum Rule {
     MultiKrum {
         /// Most clients that may be hostile; a round needs 2·attackers + 3 updates.
         attackers: u32,
-        /// How many updates go into the mean; 0 for all but `attackers`.
+        /// How many updates go into the mean; 0, the default, for all but `attackers`.
+        #[serde(default)]
         chosen: u32,
     },
     /// The weighted mean of updates whose distance from the global adapter is bounded.
