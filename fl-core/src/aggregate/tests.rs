@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::testing::{aggregated, clients, lora, row, settings, values};
 use super::*;
+use crate::adapter::Matrix;
 use crate::settings::{Adaptive, ServerOptimizer};
 
 const RULES: [Rule; 12] = [
@@ -147,4 +148,54 @@ fn server_optimizer_goes_on_from_its_state() {
     assert_eq!(seen, [1.0, 2.5, 4.25]);
     settings.aggregation.server_optimizer = ServerOptimizer::FedAdam(Adaptive::default());
     settings.check().unwrap();
+}
+
+/// One module with numbers for A and B.
+fn numbers(a: f32, b: f32) -> Adapter {
+    let number = |value| Matrix {
+        rows: 1,
+        columns: 1,
+        values: vec![value],
+    };
+    let matrices = [
+        ("m.lora_A.weight".to_owned(), number(a)),
+        ("m.lora_B.weight".to_owned(), number(b)),
+    ];
+    Adapter {
+        matrices: matrices.into(),
+    }
+}
+
+#[test]
+fn known_numbers_are_met() {
+    // p = 1/4 and 3/4: the products' mean is 2/4 + 3·12/4 = 9.5, the means' product 2.5 · 3.5.
+    let sent = [(numbers(1.0, 2.0), 1.0), (numbers(3.0, 4.0), 3.0)];
+    let global = numbers(2.0, 5.0);
+    let made = |rule, round| aggregated(rule, &global, round, &sent).unwrap();
+    let added = |made: &Aggregated| {
+        let residual = made.residual.as_ref().unwrap();
+        residual.modules["m"].dense().values[0]
+    };
+
+    let naive = made(Rule::FedAvg, 1);
+    assert_eq!(naive.adapter, numbers(2.5, 3.5));
+    let error = naive.error.unwrap();
+    assert_eq!((error.absolute, error.relative), (0.75, 0.75 / 9.5));
+
+    assert_eq!(made(Rule::FfaLora, 2).adapter, numbers(2.0, 3.5));
+    assert_eq!(made(Rule::RoLora, 1).adapter, numbers(2.0, 3.5));
+    assert_eq!(made(Rule::RoLora, 2).adapter, numbers(2.5, 5.0));
+
+    let corrected = made(Rule::FedExLora, 1);
+    assert_eq!(corrected.adapter, numbers(2.5, 3.5));
+    assert_eq!(added(&corrected), 2.0 * 0.75, "LoRA's scale is 2");
+    assert_eq!(added(&made(Rule::Flora, 1)), 2.0 * 9.5);
+
+    let product = testing::product(&made(Rule::FlexLora, 1).adapter, "m")[0];
+    assert!((product - 9.5).abs() < 1e-6);
+
+    // Norms 2 and 12.
+    let by_norm = numbers(38.0 / 14.0, 52.0 / 14.0);
+    assert_eq!(made(Rule::HetLora, 1).adapter, by_norm);
+    assert_eq!(made(Rule::Median, 1).adapter, numbers(2.0, 3.0));
 }
