@@ -152,14 +152,17 @@ fn reflect(values: &mut [f64], normal: &[f64]) {
 /// it was, and the rows' lengths become the singular values of `matrix`.
 pub(super) fn orthogonalise(matrix: &mut Dense, other: &mut Dense) {
     const SWEEPS: usize = 60;
-    const TOLERANCE: f64 = 1e-15;
+    // Of f32 factors, far below what f32 shows.
+    const TOLERANCE: f64 = 1e-12;
+    // Rows of rounding errors only need not be orthogonal.
+    let noise = 1e-28 * dot(&matrix.values, &matrix.values);
     for _ in 0..SWEEPS {
         let mut turned = false;
         for i in 0..matrix.rows {
             for j in i + 1..matrix.rows {
                 let (a, b) = (matrix.row(i), matrix.row(j));
                 let (alpha, beta, gamma) = (dot(a, a), dot(b, b), dot(a, b));
-                if gamma.abs() <= TOLERANCE * (alpha * beta).sqrt() {
+                if gamma.abs() <= (TOLERANCE * (alpha * beta).sqrt()).max(noise) {
                     continue;
                 }
                 turned = true;
