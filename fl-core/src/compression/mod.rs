@@ -51,6 +51,11 @@ pub struct Feedback {
 }
 
 impl Feedback {
+    /// Feedback as [`Self::left_out`] gave it.
+    pub fn of(left_out: Adapter) -> Self {
+        Self { left_out }
+    }
+
     /// What was left out so far.
     pub fn left_out(&self) -> &Adapter {
         &self.left_out

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::adapter::{Adapter, AdapterHash};
-use crate::aggregate::OptimizerState;
+use crate::aggregate::{OptimizerState, ProductError, Residual};
 use crate::member::{Member, MemberRecord};
 use crate::protocol::{
     ClientId, Evaluated, MemberView, ModelInfo, PhaseView, ROSTER_SHOWN, RoomView, RoundRecord,
@@ -68,6 +68,8 @@ pub struct Room {
     storing: Option<(RoundRecord, Arc<Adapter>, OptimizerState)>,
     /// Not stored: after a restart the server's optimizer begins anew.
     optimizer: OptimizerState,
+    residual: Option<Residual>,
+    error: Option<ProductError>,
     not_before: Millis,
     history: VecDeque<RoundRecord>,
     evaluations: Vec<Evaluated>,
@@ -128,6 +130,8 @@ impl Room {
             round: None,
             storing: None,
             optimizer: OptimizerState::default(),
+            residual: None,
+            error: None,
             not_before: 0,
             history: state.history.into(),
             evaluations: state.evaluations,
@@ -154,6 +158,26 @@ impl Room {
     /// Rounds completed, the global adapter that they made, and its hash.
     pub fn global(&self) -> (u32, &Arc<Adapter>, AdapterHash) {
         (self.completed, &self.global, self.hash)
+    }
+
+    /// What the server's optimizer keeps; a simulation stores it, so that nothing begins anew.
+    pub fn optimizer(&self) -> &OptimizerState {
+        &self.optimizer
+    }
+
+    /// Gives a restored room its optimizer's state back.
+    pub fn resume_optimizer(&mut self, optimizer: OptimizerState) {
+        self.optimizer = optimizer;
+    }
+
+    /// What the last round's rule adds to the frozen weights, which only a simulation carries out.
+    pub fn residual(&self) -> Option<&Residual> {
+        self.residual.as_ref()
+    }
+
+    /// How far the last round's adapter is from the mean of the products, where that is measured.
+    pub fn product_error(&self) -> Option<&ProductError> {
+        self.error.as_ref()
     }
 
     /// Rounds so far, oldest first.

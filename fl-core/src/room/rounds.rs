@@ -208,6 +208,7 @@ impl Room {
                     hash: made.adapter.hash(),
                 };
                 let record = round.record(outcome, now);
+                (self.residual, self.error) = (made.residual, made.error);
                 let adapter = Arc::new(made.adapter);
                 self.storing = Some((record.clone(), Arc::clone(&adapter), made.optimizer));
                 self.effects.push(Effect::Store(record, adapter));

@@ -105,6 +105,16 @@ impl<R: Rng> Session<R> {
         self.global.as_ref()
     }
 
+    /// What a compression has left out of the updates so far.
+    pub fn feedback(&self) -> &Feedback {
+        self.upload.feedback()
+    }
+
+    /// Gives a session that begins again back what was left out.
+    pub fn resume_feedback(&mut self, feedback: Feedback) {
+        self.upload.counted(feedback);
+    }
+
     /// Whether the session stopped for good.
     pub fn is_stopped(&self) -> bool {
         self.link == Link::Stopped

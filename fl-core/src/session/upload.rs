@@ -34,6 +34,10 @@ impl Upload {
         (encode_frame(&ClientHeader::Report(report), &body), feedback)
     }
 
+    pub(super) fn feedback(&self) -> &Feedback {
+        &self.feedback
+    }
+
     /// The server counts the update that left this out.
     pub(super) fn counted(&mut self, feedback: Feedback) {
         self.feedback = feedback;

@@ -97,7 +97,7 @@ pub enum Relabel {
 }
 
 /// A label that the global model gave.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SoftLabel {
     /// Probability of each label, in the task's order.
     pub distribution: Vec<f32>,
@@ -153,7 +153,7 @@ impl SoftLabelSettings {
 }
 
 /// A client's soft-labelled texts, by their position among its unlabelled ones.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SoftSet {
     labels: BTreeMap<usize, SoftLabel>,
 }
