@@ -40,6 +40,8 @@ pub(crate) struct Federation {
     frames: VecDeque<Frame>,
     traffic: Traffic,
     attempts: u32,
+    /// The clients whose updates were accepted in this attempt.
+    accepted: Vec<usize>,
     ended: Option<RoundRecord>,
     /// What a server would store of the clients.
     records: BTreeMap<ClientId, MemberRecord>,
@@ -99,7 +101,7 @@ enum Event {
 /// What a round came to.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// A new global adapter, and whose updates it is made of.
+    /// A new global adapter, and whose updates came in time for it.
     Completed(RoundRecord, Vec<usize>),
     /// Another attempt is due.
     Abandoned,
@@ -137,6 +139,7 @@ impl Federation {
             frames: VecDeque::new(),
             traffic: Traffic::default(),
             attempts: 0,
+            accepted: Vec::new(),
             ended: None,
             records: BTreeMap::new(),
             world: World {
@@ -195,6 +198,7 @@ impl Federation {
     pub(crate) fn begin(&mut self) -> Result<Vec<Job>> {
         self.attempts += 1;
         self.ended = None;
+        self.accepted.clear();
         self.come_and_go()?;
         // When too few are there, the attempt has no work and ends as abandoned. The pause is
         // only that no other round follows by itself.
@@ -256,10 +260,8 @@ impl Federation {
         match self.ended.take() {
             Some(record) if matches!(record.outcome, RoundOutcome::Completed { .. }) => {
                 self.attempts = 0;
-                let members = record.participants.iter();
-                // Clients join in their order, and so they are dealt their shards.
-                let members = members.filter_map(|id| Some(self.records.get(id)?.shard as usize));
-                let members = members.collect();
+                let mut members = std::mem::take(&mut self.accepted);
+                members.sort_unstable();
                 Ok(End::Completed(record, members))
             }
             ended => self.abandoned(ended),

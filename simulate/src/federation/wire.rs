@@ -188,7 +188,12 @@ impl Federation {
             }
             Action::Work(order, _) => state.order = Some(order),
             Action::StopWork => state.order = None,
-            Action::Notify(Notice::Receipt(_)) => state.order = None,
+            Action::Notify(Notice::Receipt(receipt)) => {
+                state.order = None;
+                if receipt.fault.is_none() {
+                    self.accepted.push(member);
+                }
+            }
             Action::Adopt(_) | Action::Notify(_) => {}
         }
     }
