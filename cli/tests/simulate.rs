@@ -199,6 +199,72 @@ fn wrong_labels_and_attacks_change_what_is_learned() {
 }
 
 #[test]
+fn every_rule_and_compression_runs() {
+    let folder = folder();
+    let world = FILE
+        .replace("clients = 3", "clients = 5")
+        .replace("[0, 1]", "[0]");
+    folder.write(
+        "few.toml",
+        format!("{world}aggregation.measure_error = \"each_round\"\n"),
+    );
+    let rules = [
+        "fedavg",
+        "fedex_lora",
+        "flora",
+        "ffa_lora",
+        "rolora",
+        "flexlora",
+        "hetlora",
+        "median",
+    ];
+    let values = rules.map(|rule| format!("{{by=\"{rule}\"}}")).join(",");
+    let krum = "{by=\"krum\",attackers=1},{by=\"trimmed_mean\",share=0.2}";
+    let run = "simulate few.toml";
+    done(
+        &folder,
+        &format!("{run} --sweep aggregation.rule={values},{krum} --out rules"),
+    );
+    let all = results(&folder, "rules");
+    let point = |index: usize| &all["points"][index]["runs"][0]["rounds"][3];
+    let error = |index: usize| point(index)["relative_aggregation_error"].as_f64().unwrap();
+    assert!(error(0) > 1e-4, "{}", error(0));
+    assert!(
+        error(1) < 1e-5 && error(2) < 1e-5,
+        "{} {}",
+        error(1),
+        error(2)
+    );
+    let bytes = |index: usize| point(index)["update_bytes"].as_u64().unwrap();
+    assert!(bytes(3) < bytes(0) && bytes(4) < bytes(0));
+
+    let mixed = "{by=\"flora\"},{by=\"flexlora\"},{by=\"hetlora\"}";
+    let run = format!("{run} --set ranks=[1,2]");
+    done(
+        &folder,
+        &format!("{run} --sweep aggregation.rule={mixed} --out ranks"),
+    );
+    let refused = folder.failure(&format!("{run} --out no"));
+    assert!(
+        refused.contains("aggregation.rule: expected flora, flexlora or hetlora"),
+        "{refused}"
+    );
+
+    let ways = "{by=\"f32\"},{by=\"f16\"},{by=\"int8\"},{by=\"top_k\",share=0.1}";
+    let run = "simulate few.toml --set method=fp-fl --set aggregation.measure_error=off";
+    done(
+        &folder,
+        &format!("{run} --sweep compression={ways} --out ways"),
+    );
+    let all = results(&folder, "ways");
+    let bytes = |index: usize| {
+        let round = &all["points"][index]["runs"][0]["rounds"][3];
+        round["update_bytes"].as_u64().unwrap()
+    };
+    assert!(bytes(0) > bytes(1) && bytes(1) > bytes(2) && bytes(2) > bytes(3));
+}
+
+#[test]
 fn texts_can_be_dealt_by_a_column() {
     let folder = folder();
     let rows = toy_texts(40, 3).into_iter().enumerate();

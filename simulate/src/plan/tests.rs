@@ -147,3 +147,22 @@ fn what_is_wrong_is_named_by_its_place() {
         assert_eq!(message.lines().count(), 1, "{message}");
     }
 }
+
+#[test]
+fn shipped_experiments_are_plans() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments");
+    let files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let files: Vec<_> = files
+        .filter(|path| path.extension().is_some_and(|ending| ending == "toml"))
+        .collect();
+    assert!(files.len() >= 6);
+    for file in files {
+        let plan = Plan::new(&Document::open(&file).unwrap(), &[], &[]).unwrap();
+        let folders: std::collections::BTreeSet<_> =
+            plan.points.iter().map(Point::folder).collect();
+        assert_eq!(folders.len(), plan.points.len(), "{}", file.display());
+        assert!(plan.points.len() > 1);
+    }
+}
