@@ -99,7 +99,7 @@ impl Scene {
         let spread: Vec<Encoded> = spread.iter().map(|index| prompts[index].clone()).collect();
         Ok(Self {
             settings: experiment.room(&materials.task, seed, experiment.clients),
-            offsets: learner.prior(&spread)?,
+            offsets: workers.one(|| learner.prior(&spread))??,
             ranked: ranked(&experiment, materials)?,
             experiment,
             learner,

@@ -76,6 +76,16 @@ impl Workers {
         Ok(found.into_iter().map(|(_, result)| result).collect())
     }
 
+    /// Does one piece of work, on one thread as every other.
+    ///
+    /// # Errors
+    /// When the system gives no more threads.
+    pub(crate) fn one<R: Send>(&self, work: impl Fn() -> R + Sync) -> Result<R> {
+        let mut results = self.each(&[()], |()| work())?;
+        let missing = || SimulateError::Wire("a piece of work has no result".into());
+        results.pop().ok_or_else(missing)
+    }
+
     fn acquire(&self) {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         while *free == 0 {

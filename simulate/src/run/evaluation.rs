@@ -42,7 +42,7 @@ impl Run<'_> {
 
     /// Of one adapter: the texts are spread over the workers.
     fn evaluate_one(&self) -> Result<Evaluation> {
-        let mut learner = self.loaded(0)?;
+        let mut learner = self.workers.one(|| self.loaded(0))??;
         learner.calibrate(self.scene.offsets.clone())?;
         let scores = self.scores(&learner, &self.scene.held_out)?;
         let mut tally = Tally::new(learner.labels());
@@ -79,7 +79,7 @@ impl Run<'_> {
         if count == 0 || count > MOST_CLIENT_TEXTS {
             return Ok(None);
         }
-        let learner = self.loaded(0)?;
+        let learner = self.workers.one(|| self.loaded(0))??;
         let clients = self.scene.clients.iter().zip(&self.memories);
         let clients: Vec<_> = clients.filter(|(client, _)| texts(client) > 0).collect();
         let accuracies = self.workers.each(&clients, |(client, memory)| {

@@ -109,7 +109,7 @@ impl Run<'_> {
         }
         // One federation's clients share the merged weights; those of many are made when needed.
         let shared = match self.federations.len() {
-            1 => Some(self.loaded(0)?),
+            1 => Some(self.workers.one(|| self.loaded(0))??),
             _ => None,
         };
         let results = self.workers.each(&tasks, |&(_, index, job)| {
