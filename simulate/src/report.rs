@@ -66,19 +66,19 @@ fn plots(points: &[&PointResults]) -> Vec<Plot> {
     let accuracy = |round: &RoundFigures| Some(f64::from(round.evaluation.as_ref()?.accuracy));
     let precision = |round: &RoundFigures| Some(f64::from(round.soft_labels.as_ref()?.precision));
     let by_round = |figure: &dyn Fn(&RoundFigures) -> Option<f64>| -> Vec<Series> {
-        let series = |point: &&PointResults| Series {
+        let round = |run: &RunFigures, index: usize| f64::from(run.rounds[index].round);
+        let series = |(place, point): (usize, &&PointResults)| Series {
             name: name(point),
-            points: over_seeds(
-                &point.runs,
-                &|run, index| run.rounds[index].round.into(),
-                figure,
-            ),
+            place,
+            points: over_seeds(&point.runs, &round, figure),
         };
-        points.iter().map(series).collect()
+        points.iter().enumerate().map(series).collect()
     };
-    let by_bytes = points.iter().filter(|p| p.settings.method.is_federated());
-    let by_bytes = by_bytes.map(|point| Series {
+    let federated = |(_, point): &(usize, &&PointResults)| point.settings.method.is_federated();
+    let by_bytes = points.iter().enumerate().filter(federated);
+    let by_bytes = by_bytes.map(|(place, point)| Series {
         name: name(point),
+        place,
         points: over_seeds(&point.runs, &total_bytes, &accuracy),
     });
     let plot = |title: &str, x: &str, y: &str, scale, series: Vec<Series>| Plot {

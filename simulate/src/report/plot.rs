@@ -39,6 +39,8 @@ pub(super) enum Scale {
 #[derive(Clone, Debug)]
 pub(super) struct Series {
     pub(super) name: String,
+    /// Its place in the group, so that a name has one colour in all of the group's plots.
+    pub(super) place: usize,
     pub(super) points: Vec<At>,
 }
 
@@ -107,7 +109,8 @@ impl Plot {
             SIZE.1 - 6.0,
             escape(&self.x.label)
         );
-        for (index, points) in placed.iter().enumerate() {
+        for (points, series) in placed.iter().zip(&self.series) {
+            let index = series.place;
             let colour = format!("var(--c{})", index % COLOURS);
             let mark = |at: &At, y: f64| format!("{:.1} {:.1}", to_x(at.x), to_y(y));
             if points.iter().any(|at| at.spread > 0.0) {
@@ -132,7 +135,7 @@ impl Plot {
             );
             for at in points {
                 let mark = (to_x(at.x), to_y(at.y));
-                let name = escape(&self.series[index].name);
+                let name = escape(&series.name);
                 let _ = writeln!(
                     out,
                     "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"2.5\" style=\"fill:{colour}\"><title>\
@@ -142,11 +145,11 @@ impl Plot {
             }
         }
         out.push_str("</svg>\n<ul class=\"legend\">\n");
-        for (index, series) in self.series.iter().enumerate() {
+        for series in &self.series {
             let _ = writeln!(
                 out,
                 "<li><i style=\"border-color:var(--c{})\"></i>{}</li>",
-                index % COLOURS,
+                series.place % COLOURS,
                 escape(&series.name)
             );
         }
@@ -241,6 +244,7 @@ mod tests {
             y: "accuracy".into(),
             series: vec![Series {
                 name: "<line>".into(),
+                place: 0,
                 points,
             }],
         }
