@@ -6,6 +6,7 @@ mod join;
 mod model;
 mod progress;
 mod serve;
+mod simulate;
 mod task;
 
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ enum Command {
     Model(model::Arguments),
     /// Measure a model on labelled texts
     Evaluate(evaluate::Arguments),
+    /// Run an experiment with simulated clients
+    Simulate(simulate::Arguments),
     /// Look at task files
     Task(task::Arguments),
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Join(arguments) => join::run(arguments),
         Command::Model(arguments) => model::run(arguments),
         Command::Evaluate(arguments) => evaluate::run(arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Task(arguments) => task::run(arguments),
     };
     match result {

@@ -13,4 +13,5 @@ mod hub;
 mod info;
 mod program;
 mod room;
+mod simulate;
 mod task;

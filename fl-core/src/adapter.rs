@@ -59,6 +59,16 @@ pub enum AdapterError {
         /// Values found.
         values: usize,
     },
+    /// A position in a compressed update that is not above the one before or not in the adapter.
+    #[error("position {position} of the update's values: expected a whole number from {} to below {}, got {got}", expected.0, expected.1)]
+    Index {
+        /// Which of the update's positions.
+        position: usize,
+        /// The least that it may be, and the number of the adapter's values.
+        expected: (usize, usize),
+        /// The position found, as text.
+        got: String,
+    },
     /// A value that is infinite or not a number.
     #[error("matrix {name}: value {index} is {value}, expected a finite number")]
     NonFinite {

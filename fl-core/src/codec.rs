@@ -2,14 +2,15 @@
 //!
 //! Every length is compared with its limit before anything is allocated for it.
 
-use std::collections::BTreeMap;
+mod body;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::adapter::{Adapter, AdapterError, Matrix};
+use crate::adapter::{Adapter, AdapterError};
 use crate::error::{Blame, Fault, FaultCode};
+
+pub use self::body::{Tensor, Type, decode_adapter, encode_adapter, encode_tensors};
 
 /// Most bytes of a JSON text frame from a client.
 pub const CLIENT_TEXT_LIMIT: usize = 8 * 1024;
@@ -46,7 +47,7 @@ pub enum CodecError {
     /// JSON that is not one of the protocol's messages.
     #[error("not a message of this protocol: {0}")]
     Json(String),
-    /// A body that is not safetensors with f32 matrices.
+    /// A body that is not safetensors with matrices of the protocol's types.
     #[error("body: {0}")]
     Body(String),
 }
@@ -69,8 +70,12 @@ pub fn decode_text<T: DeserializeOwned>(text: &str, limit: usize) -> Result<T, C
 
 /// A binary frame: header length (u32, little-endian), JSON header, safetensors body.
 pub fn encode_binary<T: Serialize>(header: &T, adapter: &Adapter) -> Vec<u8> {
+    encode_frame(header, &encode_adapter(adapter))
+}
+
+/// A binary frame with a body that is encoded already.
+pub fn encode_frame<T: Serialize>(header: &T, body: &[u8]) -> Vec<u8> {
     let header = encode_text(header);
-    let body = encode_adapter(adapter);
     let mut frame = Vec::with_capacity(4 + header.len() + body.len());
     frame.extend((header.len() as u32).to_le_bytes());
     frame.extend(header.as_bytes());
@@ -99,80 +104,12 @@ pub fn decode_binary<T: DeserializeOwned>(
     Ok((header, decode_adapter(body)?))
 }
 
-/// An adapter as a safetensors file, with PEFT's `format` metadata.
-pub fn encode_adapter(adapter: &Adapter) -> Vec<u8> {
-    let bytes: Vec<Vec<u8>> = adapter
-        .matrices
-        .values()
-        .map(|m| {
-            m.values
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect()
-        })
-        .collect();
-    let views = adapter
-        .matrices
-        .iter()
-        .zip(&bytes)
-        .filter_map(|((name, m), bytes)| {
-            // A view fails only when bytes and shape disagree.
-            TensorView::new(Dtype::F32, vec![m.rows, m.columns], bytes)
-                .ok()
-                .map(|view| (name, view))
-        });
-    let metadata = [("format".to_owned(), "pt".to_owned())].into();
-    safetensors::serialize(views, Some(metadata)).unwrap_or_default()
-}
-
-/// Reads an adapter from safetensors bytes.
-///
-/// # Errors
-/// [`CodecError::Body`] unless they hold f32 matrices only, at most [`MATRICES_LIMIT`].
-pub fn decode_adapter(bytes: &[u8]) -> Result<Adapter, CodecError> {
-    let body = |error: String| CodecError::Body(error);
-    let tensors = SafeTensors::deserialize(bytes).map_err(|error| body(error.to_string()))?;
-    within_matrices(tensors.len())?;
-    let mut matrices = BTreeMap::new();
-    for (name, view) in tensors.iter() {
-        let (Dtype::F32, &[rows, columns]) = (view.dtype(), view.shape()) else {
-            let (dtype, shape) = (view.dtype(), view.shape());
-            return Err(body(format!(
-                "{name}: expected a matrix of F32, got {dtype:?} {shape:?}"
-            )));
-        };
-        let (chunks, _) = view.data().as_chunks::<4>();
-        let values = chunks
-            .iter()
-            .map(|chunk| f32::from_le_bytes(*chunk))
-            .collect();
-        matrices.insert(
-            name.to_owned(),
-            Matrix {
-                rows,
-                columns,
-                values,
-            },
-        );
-    }
-    Ok(Adapter { matrices })
-}
-
 fn within(what: &'static str, got: usize, limit: usize) -> Result<(), CodecError> {
     if got <= limit {
         Ok(())
     } else {
         Err(CodecError::Oversized { what, limit, got })
     }
-}
-
-fn within_matrices(count: usize) -> Result<(), CodecError> {
-    if count <= MATRICES_LIMIT {
-        return Ok(());
-    }
-    Err(CodecError::Body(format!(
-        "{count} matrices, expected at most {MATRICES_LIMIT}"
-    )))
 }
 
 impl From<CodecError> for Fault {
@@ -210,6 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::adapter::Matrix;
     use crate::protocol::{ClientHeader, ClientMessage, ServerHeader, ServerMessage};
 
     fn any_adapter() -> impl Strategy<Value = Adapter> {
@@ -273,17 +211,5 @@ mod tests {
             decode_adapter(&body).unwrap_err(),
             CodecError::Body(_)
         ));
-    }
-
-    #[test]
-    fn body_with_other_types_is_refused() {
-        let bytes = [0; 8];
-        let view = TensorView::new(Dtype::F64, vec![1, 1], &bytes).unwrap();
-        let file = safetensors::serialize([("w", view)], None).unwrap();
-        let error = decode_adapter(&file).unwrap_err().to_string();
-        assert!(
-            error.contains("w: expected a matrix of F32, got F64 [1, 1]"),
-            "{error}"
-        );
     }
 }

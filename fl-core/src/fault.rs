@@ -171,6 +171,16 @@ impl Fault {
         )
     }
 
+    /// The server holds as many updates as it may.
+    pub fn too_much_held(reason: &str) -> Self {
+        Self::new(
+            FaultCode::Overloaded,
+            Blame::Server,
+            format!("The update was left out: {reason}."),
+            "Select fewer clients a round, or open a room with a rule that holds a sum only.",
+        )
+    }
+
     /// The request needs the owner's token.
     pub fn not_owner() -> Self {
         Self::new(

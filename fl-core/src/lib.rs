@@ -6,6 +6,7 @@
 pub mod adapter;
 pub mod aggregate;
 pub mod codec;
+pub mod compression;
 pub mod error;
 mod fault;
 pub mod member;

@@ -1,18 +1,19 @@
-//! One round at the server: who was selected, who reported, and their running sum.
+//! One round at the server: who was selected, who reported, and what their updates come to.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-use crate::adapter::{Adapter, AdapterHash, AdapterLayout};
-use crate::aggregate::WeightedMean;
+use crate::adapter::{Adapter, AdapterError, AdapterHash};
+use crate::aggregate::{AggregateError, Aggregated, Aggregator, OptimizerState, Trained};
 use crate::error::Fault;
 use crate::protocol::{
     ClientId, Exclusion, PhaseView, Report, RoundOutcome, RoundRecord, WorkOrder,
 };
 use crate::room::Millis;
-use crate::settings::{RoundSettings, Weighting};
+use crate::settings::{RoomSettings, RoundSettings, Weighting};
 
 /// Where a selected client stands in its round.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub(crate) enum Standing {
     Working,
     /// Its connection broke at this time while it worked.
     Away(Millis),
-    /// Its update is in the sum.
+    /// Its update counts.
     Reported,
     /// Its update does not go in, and why.
     Excluded(String),
@@ -48,7 +49,7 @@ pub(crate) struct Round {
     clients: BTreeMap<ClientId, Standing>,
     outstanding: u32,
     accepted: u32,
-    sum: WeightedMean,
+    aggregator: Aggregator,
     gold: u32,
     soft: u32,
     loss: f64,
@@ -66,29 +67,34 @@ impl Round {
         number: u32,
         attempt: u32,
         base: AdapterHash,
-        layout: &AdapterLayout,
-        settings: &RoundSettings,
+        global: Arc<Adapter>,
+        settings: &RoomSettings,
         mut ready: Vec<ClientId>,
         rng: &mut impl Rng,
         now: Millis,
     ) -> Self {
-        if settings.sample > 0 {
+        let RoundSettings {
+            sample,
+            deadline_seconds,
+            ..
+        } = settings.round;
+        if sample > 0 {
             ready.shuffle(rng);
-            ready.truncate(settings.sample as usize);
+            ready.truncate(sample as usize);
         }
         Self {
             number,
             attempt,
             base,
             started: now,
-            deadline: now + Millis::from(settings.deadline_seconds) * 1000,
+            deadline: now + Millis::from(deadline_seconds) * 1000,
             outstanding: ready.len() as u32,
             clients: ready
                 .into_iter()
                 .map(|id| (id, Standing::Working))
                 .collect(),
             accepted: 0,
-            sum: WeightedMean::new(layout.clone()),
+            aggregator: Aggregator::new(settings, global, number),
             gold: 0,
             soft: 0,
             loss: 0.0,
@@ -113,7 +119,7 @@ impl Round {
             .map(|(id, _)| id)
     }
 
-    /// Updates in the sum.
+    /// Updates that count.
     pub(crate) fn accepted(&self) -> u32 {
         self.accepted
     }
@@ -154,7 +160,18 @@ impl Round {
         }
     }
 
-    /// Adds an update that passed [`Self::check`] and its layout's.
+    /// Which matrices the round trains.
+    pub(crate) fn trained(&self) -> Trained {
+        self.aggregator.trained()
+    }
+
+    /// Whether an update's matrices may go into this round.
+    pub(crate) fn check_update(&self, adapter: &Adapter) -> Result<(), AdapterError> {
+        self.aggregator.check(adapter)
+    }
+
+    /// Adds an update that passed [`Self::check`] and [`Self::check_update`]; one that does not
+    /// fit beside the others puts its client out of the round.
     pub(crate) fn add(
         &mut self,
         id: ClientId,
@@ -162,13 +179,16 @@ impl Round {
         adapter: &Adapter,
         weighting: Weighting,
         bytes: usize,
-    ) {
+    ) -> Result<(), AggregateError> {
         let weight = match weighting {
             Weighting::GoldAndSoft => f64::from(report.gold) + f64::from(report.soft),
             Weighting::Gold => report.gold.into(),
             Weighting::Equal => 1.0,
         };
-        self.sum.add(adapter, weight);
+        if let Err(error) = self.aggregator.add(id, adapter, weight) {
+            self.exclude(id, &error.to_string());
+            return Err(error);
+        }
         self.loss += weight * f64::from(report.loss_last);
         self.weight += weight;
         self.gold = self.gold.saturating_add(report.gold);
@@ -176,11 +196,23 @@ impl Round {
         self.bytes += bytes as u64;
         self.accepted += 1;
         self.close(id, Standing::Reported);
+        Ok(())
     }
 
-    /// The mean of the updates, unless none counts.
-    pub(crate) fn mean(&self) -> Option<Adapter> {
-        self.sum.mean()
+    /// What the updates come to.
+    pub(crate) fn aggregated(
+        &self,
+        optimizer: &OptimizerState,
+    ) -> Result<Aggregated, AggregateError> {
+        self.aggregator.finish(optimizer)
+    }
+
+    /// Takes back what a client reported, because the rule left its update out.
+    pub(crate) fn leave_out(&mut self, id: ClientId, reason: &str) {
+        if let Some(standing @ Standing::Reported) = self.clients.get_mut(&id) {
+            *standing = Standing::Excluded(reason.into());
+            self.accepted -= 1;
+        }
     }
 
     pub(crate) fn exclude(&mut self, id: ClientId, reason: &str) {

@@ -2,16 +2,23 @@
 //!
 //! Every choice that LP-FL (arXiv 2307.13896) leaves open is a field here, with its default.
 
+mod aggregation;
 mod lora;
+mod rule;
+mod server_optimizer;
 
 use serde::{Deserialize, Serialize};
 
+use crate::compression::Compression;
 use crate::error::SettingsError;
 use crate::partition::Deal;
 use crate::soft_labels::SoftLabelSettings;
 use crate::task::Task;
 
+pub use aggregation::{AggregationSettings, MeasureError};
 pub use lora::{LoraScaling, LoraSettings, LoraTarget};
+pub use rule::{Holds, Rule};
+pub use server_optimizer::{Adaptive, ServerOptimizer};
 
 /// Everything that decides how a room learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,8 +39,12 @@ pub struct RoomSettings {
     pub training: TrainingSettings,
     /// Labels that the global model gives to a client's unlabelled texts.
     pub soft_labels: SoftLabelSettings,
-    /// Which of a client's examples count as `n_k` in FedAvg.
+    /// Which of a client's examples count as `n_k`.
     pub weighting: Weighting,
+    /// How a round's updates become the next global adapter.
+    pub aggregation: AggregationSettings,
+    /// How a client's update travels.
+    pub compression: Compression,
     /// When a round starts, ends and is given up.
     pub round: RoundSettings,
     /// Seed of everything random in the room: adapter initialisation, dealing, sampling, shuffling.
@@ -51,6 +62,8 @@ impl Default for RoomSettings {
             training: TrainingSettings::default(),
             soft_labels: SoftLabelSettings::default(),
             weighting: Weighting::default(),
+            aggregation: AggregationSettings::default(),
+            compression: Compression::default(),
             round: RoundSettings::default(),
             seed: 0,
         }
@@ -107,6 +120,9 @@ pub struct TrainingSettings {
     pub decay: Decay,
     /// The gradient's global L2 norm is cut to this; 0 leaves it alone.
     pub clip_norm: f32,
+    /// FedProx's μ: the loss grows by μ/2·‖w − w_t‖², with w_t the round's global adapter (Li et
+    /// al. 2020); 0 leaves it alone.
+    pub proximal: f32,
 }
 
 impl Default for TrainingSettings {
@@ -122,6 +138,7 @@ impl Default for TrainingSettings {
             warmup: 0.1,
             decay: Decay::Linear,
             clip_norm: 1.0,
+            proximal: 0.0,
         }
     }
 }
@@ -232,7 +249,21 @@ impl RoomSettings {
         self.lora.check()?;
         self.training.check()?;
         self.soft_labels.check()?;
+        self.aggregation.check()?;
+        self.compression.check()?;
         self.round.check()
+    }
+
+    /// [`Self::check`], and that a room of tabs can do it: `lpfl simulate` can do more.
+    ///
+    /// # Errors
+    /// The first field that does not pass.
+    pub fn check_for_room(&self) -> Result<(), SettingsError> {
+        self.check()?;
+        if let Texts::Corpus { deal, .. } = &self.texts {
+            deal.check_for_room()?;
+        }
+        self.aggregation.check_for_room()
     }
 }
 
@@ -251,7 +282,8 @@ impl TrainingSettings {
         within("training.beta2", self.beta2.into(), 0.0, 0.999_999)?;
         within("training.epsilon", self.epsilon.into(), 1e-12, 0.1)?;
         within("training.warmup", self.warmup.into(), 0.0, 1.0)?;
-        within("training.clip_norm", self.clip_norm.into(), 0.0, 1e6)
+        within("training.clip_norm", self.clip_norm.into(), 0.0, 1e6)?;
+        within("training.proximal", self.proximal.into(), 0.0, 1e6)
     }
 }
 

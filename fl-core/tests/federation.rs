@@ -11,8 +11,9 @@ mod simulation;
 
 use std::collections::BTreeSet;
 
+use fl_core::compression::Compression;
 use fl_core::protocol::RoundOutcome;
-use fl_core::settings::{Quorum, RoomSettings};
+use fl_core::settings::{Quorum, RoomSettings, Rule};
 use proptest::prelude::*;
 
 use simulation::{Outcome, Simulation, World};
@@ -116,6 +117,30 @@ fn sampling_with_a_goal_ends_rounds_early() {
     let outcome = check(world);
     for record in outcome.history {
         assert_eq!((record.selected, record.participants.len()), (12, 8));
+    }
+}
+
+#[test]
+fn every_rule_and_compression_ends_in_agreement() {
+    let krum = Rule::MultiKrum {
+        attackers: 1,
+        chosen: 0,
+    };
+    let cases = [
+        (Rule::RoLora, Compression::F16),
+        (Rule::FfaLora, Compression::TopK { share: 0.25 }),
+        (Rule::FlexLora, Compression::Int8),
+        (Rule::Median, Compression::F16),
+        (krum, Compression::Int8),
+        (Rule::HetLora, Compression::TopK { share: 0.5 }),
+    ];
+    for (rule, compression) in cases {
+        let mut world = world(30, 5);
+        (world.loss, world.restarts) = (0.02, vec![25_000]);
+        world.settings.aggregation.rule = rule;
+        world.settings.compression = compression;
+        world.settings.check_for_room().unwrap();
+        check(world);
     }
 }
 

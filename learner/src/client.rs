@@ -70,7 +70,7 @@ impl LocalClient {
                     .filter_map(|row| Some((row, row.label?)))
                     .collect();
                 let labels: Vec<usize> = labelled.iter().map(|(_, label)| *label).collect();
-                let share = deal.share(&labels, shard, settings.seed);
+                let share = deal.share(&labels, shard, settings.seed)?;
                 let encode = |&index: &usize| learner.encode_row(labelled[index].0);
                 let gold = share.gold.iter();
                 ClientTexts {
@@ -236,6 +236,7 @@ mod tests {
                 deal: Deal {
                     gold: 4,
                     unlabelled: 12,
+                    ..Deal::default()
                 },
             },
             ..RoomSettings::default()

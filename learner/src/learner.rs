@@ -86,6 +86,13 @@ impl Learner {
         &self.base
     }
 
+    /// The same learner on a model whose weights were changed: one of [`BaseModel::plus`].
+    pub fn on(mut self, base: BaseModel) -> Self {
+        self.base = base;
+        self.ready = OnceLock::new();
+        self
+    }
+
     /// The task.
     pub fn task(&self) -> &Task {
         &self.task
@@ -140,6 +147,10 @@ impl Learner {
     /// The adapter as it is now.
     pub fn adapter(&self) -> Adapter {
         self.adapter.clone()
+    }
+
+    pub(crate) fn current(&self) -> &Adapter {
+        &self.adapter
     }
 
     /// For each text the score of each label: the mean logit of the label's words at the mask,

@@ -13,11 +13,12 @@ mod paths;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
+use fl_core::adapter::Matrix;
 
 use crate::Result;
 use crate::config::Config;
-use crate::error::WEIGHTS;
+use crate::error::{LearnerError, WEIGHTS};
 use crate::prompt::Cloze;
 use crate::tokenize::Vocabulary;
 use crate::weights::{WeightFile, Weights};
@@ -31,13 +32,15 @@ pub(crate) use parts::{Decoder, NormPart, ProjectionPart, TablePart};
 
 /// A base model: tokenizer and frozen f32 tensors. Cheap to clone; clones share the tensors.
 #[derive(Clone, Debug)]
-pub struct BaseModel(Arc<Base>);
+pub struct BaseModel {
+    base: Arc<Base>,
+    parts: Arc<Parts>,
+}
 
 #[derive(Debug)]
 struct Base {
     config: Config,
     vocabulary: Vocabulary,
-    parts: Parts,
     body: Body,
     decoder: Decoder,
     parameters: u64,
@@ -70,7 +73,22 @@ impl BaseModel {
         let config = Config::new(config_json)?;
         let vocabulary = Vocabulary::new(tokenizer_json, config.vocab_size)?;
         let mut weights = Weights::new(weights, config.architecture.prefix())?;
-        Ok(Self(Arc::new(Base::new(config, vocabulary, &mut weights)?)))
+        let mut reader = Reader::new(&mut weights);
+        let body = Body::read(&config, &mut reader)?;
+        let decoder = reader.decoder(&config, body.words())?;
+        let parts = Arc::new(reader.parts);
+        let base = Base {
+            parameters: weights.parameters(),
+            stored: weights.stored(),
+            config,
+            vocabulary,
+            body,
+            decoder,
+        };
+        Ok(Self {
+            base: Arc::new(base),
+            parts,
+        })
     }
 
     /// Checks `config.json` alone: whether this program can follow a model of its kind.
@@ -83,27 +101,27 @@ impl BaseModel {
 
     /// Number of parameters read; tied weights count once.
     pub fn parameters(&self) -> u64 {
-        self.0.parameters
+        self.base.parameters
     }
 
     /// Number of parameters by their type in the files: `F32`, `F16` or `BF16`.
     pub fn stored(&self) -> &BTreeMap<String, u64> {
-        &self.0.stored
+        &self.base.stored
     }
 
     /// Width of the hidden states.
     pub fn hidden(&self) -> usize {
-        self.0.config.hidden_size
+        self.base.config.hidden_size
     }
 
     /// Number of transformer layers.
     pub fn layers(&self) -> usize {
-        self.0.config.num_hidden_layers
+        self.base.config.num_hidden_layers
     }
 
     /// Most tokens of a prompt.
     pub fn positions(&self) -> usize {
-        self.0.config.positions()
+        self.base.config.positions()
     }
 
     /// The text's token ids, without special tokens; what looks like one in the text is text.
@@ -111,26 +129,54 @@ impl BaseModel {
         self.vocabulary().split(text)
     }
 
+    /// The model with matrices added to the weights of its projections: each (out, in), by the
+    /// projection's path with PEFT's `base_model.model.` before it. Everything else is shared.
+    ///
+    /// # Errors
+    /// [`LearnerError::Argument`] for a matrix of another shape, or of no projection.
+    pub fn plus(&self, added: &BTreeMap<String, Matrix>) -> Result<Self> {
+        let mut parts = (*self.parts).clone();
+        for (name, matrix) in added {
+            let path = name.strip_prefix("base_model.model.").unwrap_or(name);
+            let part = parts.projections.iter_mut().find(|part| part.path == path);
+            let part = part.ok_or_else(|| {
+                LearnerError::argument("matrix to add", "a projection's path", name)
+            })?;
+            let shape = (matrix.rows, matrix.columns);
+            if part.linear.widths() != shape || matrix.values.len() != shape.0 * shape.1 {
+                let expected = format!("{:?} for {name}", part.linear.widths());
+                let got = format!("{shape:?}");
+                return Err(LearnerError::argument("matrix to add", expected, got));
+            }
+            let delta = Tensor::from_slice(&matrix.values, shape, &Device::Cpu)?;
+            part.linear = part.linear.plus(&delta)?;
+        }
+        Ok(Self {
+            base: Arc::clone(&self.base),
+            parts: Arc::new(parts),
+        })
+    }
+
     pub(crate) fn vocabulary(&self) -> &Vocabulary {
-        &self.0.vocabulary
+        &self.base.vocabulary
     }
 
     pub(crate) fn parts(&self) -> &Parts {
-        &self.0.parts
+        &self.parts
     }
 
     pub(crate) fn decoder(&self) -> &Decoder {
-        &self.0.decoder
+        &self.base.decoder
     }
 
     /// The table that the decoder's rows are in.
     pub(crate) fn decoder_rows(&self) -> &TablePart {
-        self.0.parts.table(self.0.decoder.rows)
+        self.parts.table(self.base.decoder.rows)
     }
 
     /// The table that token ids are looked up in.
     pub(crate) fn words(&self) -> &TablePart {
-        self.0.parts.table(self.0.body.words())
+        self.parts.table(self.base.body.words())
     }
 
     /// The label scores at each prompt's mask.
@@ -143,26 +189,8 @@ impl BaseModel {
         active: &Active,
         head: &Projection,
     ) -> Result<Tensor> {
-        let x = self.0.body.forward(&Packed::new(prompts), active)?;
+        let x = self.base.body.forward(&Packed::new(prompts), active)?;
         head.forward(&x)
-    }
-}
-
-impl Base {
-    fn new(config: Config, vocabulary: Vocabulary, weights: &mut Weights<'_>) -> Result<Self> {
-        let mut reader = Reader::new(weights);
-        let body = Body::read(&config, &mut reader)?;
-        let decoder = reader.decoder(&config, body.words())?;
-        let parts = reader.parts;
-        Ok(Self {
-            parameters: weights.parameters(),
-            stored: weights.stored(),
-            config,
-            vocabulary,
-            parts,
-            body,
-            decoder,
-        })
     }
 }
 

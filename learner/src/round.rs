@@ -1,6 +1,7 @@
 //! One client's work of one LP-FL round (Jiang et al., arXiv 2307.13896), in resumable steps.
 
 use fl_core::adapter::Adapter;
+use fl_core::aggregate::Trained;
 use fl_core::protocol::{Progress, Stage};
 use fl_core::random::{Purpose, client_round, generator};
 use fl_core::settings::RoomSettings;
@@ -176,7 +177,14 @@ impl LocalRound {
             return Ok(self.progress(Stage::Labelling, end, total, None));
         }
         self.grow(&labels);
-        let epochs = Epochs::new(*learner, self.examples(), &self.settings, self.index());
+        let trained = self.settings.aggregation.rule.trained(self.round);
+        let epochs = Epochs::new(
+            *learner,
+            self.examples(),
+            &self.settings,
+            trained,
+            self.index(),
+        );
         if epochs.total == 0 {
             let outcome = self.outcome(&epochs);
             return Ok(self.finish(Box::new(epochs.trainer.into_learner()), outcome));
@@ -259,12 +267,20 @@ impl LocalRound {
 }
 
 impl Epochs {
-    fn new(learner: Learner, examples: Vec<Example>, settings: &RoomSettings, index: u64) -> Self {
+    fn new(
+        learner: Learner,
+        examples: Vec<Example>,
+        settings: &RoomSettings,
+        trained: Trained,
+        index: u64,
+    ) -> Self {
         let batch = settings.training.batch_size.max(1) as usize;
         let per_epoch = examples.len().div_ceil(batch) as u32;
         let total = per_epoch * settings.training.epochs;
         Self {
-            trainer: Trainer::new(learner, &settings.training, total).seeded(settings.seed, index),
+            trainer: Trainer::new(learner, &settings.training, total)
+                .training(trained, &settings.training)
+                .seeded(settings.seed, index),
             order: (0..examples.len()).collect(),
             examples,
             rng: generator(settings.seed, Purpose::Shuffle, index),

@@ -1,11 +1,15 @@
 //! Reads texts and their labels from CSV, TSV or JSONL.
 
+mod column;
+
 use fl_core::task::Task;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::Result;
 use crate::error::LearnerError;
+
+pub use column::column;
 
 /// Most bytes that are read.
 pub const MOST_BYTES: usize = 64 << 20;

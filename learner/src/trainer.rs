@@ -1,6 +1,9 @@
 //! Training steps: gradient, clipping, AdamW at the schedule's rate.
 
+use std::collections::BTreeMap;
+
 use fl_core::adapter::Adapter;
+use fl_core::aggregate::Trained;
 use fl_core::settings::TrainingSettings;
 
 use crate::Result;
@@ -63,6 +66,9 @@ pub struct Trainer {
     optimizer: AdamW,
     schedule: Schedule,
     clip_norm: f32,
+    /// FedProx's μ, and where training began.
+    proximal: Option<(f32, Adapter)>,
+    trained: Trained,
     noise: Noise,
     steps: u32,
 }
@@ -70,10 +76,13 @@ pub struct Trainer {
 impl Trainer {
     /// A trainer for `total_steps` steps, from the adapter that the learner has loaded.
     pub fn new(learner: Learner, settings: &TrainingSettings, total_steps: u32) -> Self {
+        let first = learner.adapter();
         Self {
-            optimizer: AdamW::new(settings, &learner.adapter()),
+            optimizer: AdamW::new(settings, &first),
             schedule: Schedule::new(settings, total_steps),
             clip_norm: settings.clip_norm,
+            proximal: (settings.proximal > 0.0).then_some((settings.proximal, first)),
+            trained: Trained::Both,
             noise: Noise::default(),
             steps: 0,
             learner,
@@ -84,6 +93,13 @@ impl Trainer {
     /// its clients and rounds apart.
     pub fn seeded(mut self, seed: u32, index: u64) -> Self {
         (self.noise.seed, self.noise.index) = (seed, index);
+        self
+    }
+
+    /// The trainer with some matrices left as they are: fresh, before the first step.
+    pub fn training(mut self, trained: Trained, settings: &TrainingSettings) -> Self {
+        self.optimizer = AdamW::new(settings, &trained.part(self.learner.current()));
+        self.trained = trained;
         self
     }
 
@@ -107,6 +123,14 @@ impl Trainer {
     /// finite; the adapter is as before then.
     pub fn apply(&mut self, mut gradient: Gradient) -> Result<StepResult> {
         self.learner.layout().check(&gradient.matrices)?;
+        if let Some((mu, first)) = &self.proximal {
+            pull(&mut gradient.matrices, self.learner.current(), first, *mu);
+        }
+        let trained = self.trained;
+        gradient
+            .matrices
+            .matrices
+            .retain(|name, _| trained.includes(name));
         let gradient_norm = clip_norm(&mut gradient.matrices, self.clip_norm);
         if !gradient_norm.is_finite() {
             let what = "gradient norm";
@@ -117,8 +141,15 @@ impl Trainer {
         }
         let learning_rate = self.schedule.rate(self.steps);
         let optimizer = &mut self.optimizer;
-        self.learner
-            .update(|adapter| optimizer.step(adapter, &gradient.matrices, learning_rate));
+        self.learner.update(|adapter| {
+            let all = std::mem::take(&mut adapter.matrices);
+            let (moving, still): (BTreeMap<_, _>, _) = all
+                .into_iter()
+                .partition(|(name, _)| trained.includes(name));
+            adapter.matrices = moving;
+            optimizer.step(adapter, &gradient.matrices, learning_rate);
+            adapter.matrices.extend::<BTreeMap<_, _>>(still);
+        });
         self.steps += 1;
         Ok(StepResult {
             loss: gradient.loss,
@@ -140,5 +171,108 @@ impl Trainer {
     /// The learner, with the adapter as trained so far.
     pub fn into_learner(self) -> Learner {
         self.learner
+    }
+}
+
+/// FedProx's part of the gradient (Li et al. 2020, arXiv 1812.06127): that of μ/2·‖w − w_t‖² is
+/// μ·(w − w_t).
+fn pull(gradient: &mut Adapter, now: &Adapter, first: &Adapter, mu: f32) {
+    let matrices = gradient.matrices.values_mut();
+    let matrices = matrices.zip(now.matrices.values().zip(first.matrices.values()));
+    for (gradient, (now, first)) in matrices {
+        let values = now.values.iter().zip(&first.values);
+        for (slope, (now, first)) in gradient.values.iter_mut().zip(values) {
+            *slope += mu * (now - first);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fl_core::adapter::Matrix;
+
+    use super::*;
+    use crate::testing::{self, toy_texts};
+
+    fn batch(learner: &Learner) -> Vec<Example> {
+        let texts = toy_texts(8, 3).into_iter();
+        texts
+            .map(|(text, label)| Example::gold(learner.encode(&text), label, 2))
+            .collect()
+    }
+
+    fn after(settings: &TrainingSettings, trained: Trained) -> (Adapter, Adapter) {
+        let mut learner = testing::learner(3).unwrap();
+        let mut first = learner.initial_adapter(1);
+        for matrix in first.matrices.values_mut() {
+            matrix.values.iter_mut().for_each(|value| *value += 0.01);
+        }
+        learner.load(&first).unwrap();
+        let batch = batch(&learner);
+        let mut trainer = Trainer::new(learner, settings, 6).training(trained, settings);
+        for _ in 0..6 {
+            trainer.step(&batch).unwrap();
+        }
+        (first, trainer.into_learner().adapter())
+    }
+
+    fn distance(one: &Adapter, other: &Adapter) -> f32 {
+        let square = |(a, b): (&Matrix, &Matrix)| -> f32 {
+            let values = a.values.iter().zip(&b.values);
+            values.map(|(a, b)| (a - b) * (a - b)).sum()
+        };
+        let matrices = one.matrices.values().zip(other.matrices.values());
+        matrices.map(square).sum::<f32>().sqrt()
+    }
+
+    #[test]
+    fn the_proximal_gradient_is_that_of_its_term() {
+        let row = |values: &[f32]| {
+            let matrix = Matrix {
+                rows: 1,
+                columns: 2,
+                values: values.to_vec(),
+            };
+            Adapter {
+                matrices: [("a".to_owned(), matrix)].into(),
+            }
+        };
+        let mut gradient = row(&[1.0, -1.0]);
+        pull(&mut gradient, &row(&[3.0, 2.0]), &row(&[1.0, 4.0]), 0.5);
+        assert_eq!(gradient.matrices["a"].values, [2.0, -2.0]);
+    }
+
+    #[test]
+    fn a_proximal_term_keeps_the_adapter_near() {
+        let settings = |proximal| TrainingSettings {
+            proximal,
+            clip_norm: 0.0,
+            weight_decay: 0.0,
+            ..TrainingSettings::default()
+        };
+        let moved = |proximal| {
+            let (first, last) = after(&settings(proximal), Trained::Both);
+            distance(&first, &last)
+        };
+        assert!(
+            moved(100.0) < 0.8 * moved(0.0),
+            "{} {}",
+            moved(100.0),
+            moved(0.0)
+        );
+    }
+
+    #[test]
+    fn what_is_not_trained_stays_bit_for_bit() {
+        for trained in [Trained::OnlyA, Trained::OnlyB, Trained::Both] {
+            let (first, last) = after(&TrainingSettings::default(), trained);
+            for (name, matrix) in &last.matrices {
+                assert_eq!(
+                    matrix != &first.matrices[name],
+                    trained.includes(name),
+                    "{name}"
+                );
+            }
+        }
     }
 }

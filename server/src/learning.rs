@@ -51,7 +51,7 @@ impl Library {
 
     /// Checks settings against models, texts and vocabulary, and makes the first adapter; blocks.
     pub(crate) fn first_adapter(&self, settings: &RoomSettings) -> Result<Adapter, Fault> {
-        settings.check()?;
+        settings.check_for_room()?;
         let model = self.model(settings)?;
         let learner = Learner::new(model.base.clone(), &settings.task, &settings.lora)
             .map_err(|error| bad_settings(format!("{error}."), "Change the task or LoRA."))?;

@@ -5,6 +5,7 @@
 
 mod adapters;
 mod assets;
+pub mod bundled;
 mod config;
 mod corpora;
 mod database;

@@ -82,7 +82,8 @@ impl Models {
 }
 
 impl Model {
-    fn bundled() -> Result<Option<Self>, ServerError> {
+    /// The one of the binary, where it has one.
+    pub(crate) fn bundled() -> Result<Option<Self>, ServerError> {
         let read = |name| DefaultModel::get(name).map(assets::content);
         let [Some(config), Some(tokenizer), Some(weights)] = FILES.map(read) else {
             return Ok(None);

@@ -1,7 +1,7 @@
 //! Accuracy of one learner: zero-shot, and after one client's local training on few labels.
 
 use anyhow::Result;
-use fl_core::partition::Deal;
+use fl_core::partition::{Deal, Share};
 use fl_core::settings::{LoraSettings, RoomSettings, TrainingSettings};
 use fl_core::soft_labels::SoftSet;
 use fl_core::task::{Calibration, Task};
@@ -143,7 +143,7 @@ impl<'a> Bench<'a> {
             return Ok(());
         }
         let texts: Vec<Encoded> = self
-            .share(labels, seed)
+            .share(labels, seed)?
             .unlabelled
             .iter()
             .map(|&index| learner.encode(&self.data.train[index].0))
@@ -155,7 +155,7 @@ impl<'a> Bench<'a> {
     fn train(&self, labels: u32, method: &Method, seed: u32) -> Result<Learner> {
         let mut learner = self.learner(&self.set.task, method)?;
         self.calibrate(&mut learner, seed, labels)?;
-        let gold = self.share(labels, seed).gold;
+        let gold = self.share(labels, seed)?.gold;
         let gold = gold.iter().map(|&index| {
             let (text, label) = &self.data.train[index];
             (learner.encode(text), *label)
@@ -180,12 +180,13 @@ impl<'a> Bench<'a> {
         }
     }
 
-    fn share(&self, gold: u32, seed: u32) -> fl_core::partition::Share {
+    fn share(&self, gold: u32, seed: u32) -> Result<Share> {
         let deal = Deal {
             gold,
             unlabelled: UNLABELLED,
+            ..Deal::default()
         };
-        deal.share(&self.labels, 0, seed)
+        Ok(deal.share(&self.labels, 0, seed)?)
     }
 
     fn accuracy(&self, learner: &Learner, texts: &Labelled) -> Result<f64> {

@@ -1,26 +1,20 @@
 //! Reads a task file (TOML), with errors that name the file, the line and the field.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use fl_core::error::SettingsError;
 use fl_core::task::Task;
-use toml::de::{DeTable, DeValue};
+use simulate::{Document, SimulateError};
 
 use super::shipped;
-
-/// Most bytes of a task file.
-const MOST_BYTES: u64 = 1 << 20;
 
 /// A task and the file that it was read from.
 #[derive(Debug)]
 pub struct TaskFile {
     /// The task, checked.
     pub task: Task,
-    name: String,
-    text: String,
+    document: Document,
 }
 
 impl TaskFile {
@@ -33,11 +27,13 @@ impl TaskFile {
         if let (false, Some(text)) = (path.exists(), shipped::find(&name)) {
             return Self::parse(&name, text.as_bytes());
         }
-        let bytes = read(path).map_err(|error| {
-            let shipped = shipped::TASKS.map(|(name, _)| name).join(", ");
-            anyhow!("{name}: {error}; name a task file, or one of {shipped}")
-        })?;
-        Self::parse(&name, &bytes)
+        Self::of(Document::open(path).map_err(|error| match error {
+            SimulateError::File { .. } => {
+                let shipped = shipped::TASKS.map(|(name, _)| name).join(", ");
+                anyhow!("{error}; name a task file, or one of {shipped}")
+            }
+            error => error.into(),
+        })?)
     }
 
     /// Reads a file's content.
@@ -45,34 +41,19 @@ impl TaskFile {
     /// # Errors
     /// As [`Self::open`].
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self> {
-        if bytes.len() as u64 > MOST_BYTES {
-            return Err(anyhow!(
-                "{name}: expected a task file of at most {MOST_BYTES} bytes, got more"
-            ));
-        }
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            let line = line_of(bytes, error.valid_up_to());
-            anyhow!("{name}, line {line}: expected UTF-8, got other bytes")
-        })?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let task: Task = toml::from_str(text).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start);
-            let line = line_of(text.as_bytes(), start);
-            let words: Vec<&str> = error.message().split_whitespace().collect();
-            anyhow!("{name}, line {line}: {}", words.join(" "))
-        })?;
-        let file = Self {
-            task,
-            name: name.into(),
-            text: text.into(),
-        };
+        Self::of(Document::new(name, bytes)?)
+    }
+
+    fn of(document: Document) -> Result<Self> {
+        let task: Task = document.parse()?;
+        let file = Self { task, document };
         file.task.check().map_err(|error| file.wrong(&error))?;
         Ok(file)
     }
 
     /// The file, as errors name it.
     pub fn name(&self) -> &str {
-        &self.name
+        self.document.name()
     }
 
     /// The error of a setting, told by its place in this file.
@@ -88,45 +69,8 @@ impl TaskFile {
     /// File, line where there is one, and field, of a field such as `task.labels[1].words`.
     pub fn place(&self, field: &str) -> String {
         let field = field.strip_prefix("task.").unwrap_or(field);
-        match self.line(field) {
-            Some(line) => format!("{}, line {line}, {field}", self.name),
-            None => format!("{}, {field}", self.name),
-        }
+        self.document.place(field)
     }
-
-    /// The line of a field, or of the nearest thing around it that the file has.
-    fn line(&self, field: &str) -> Option<usize> {
-        let table = DeTable::parse(&self.text).ok()?;
-        let mut steps = field
-            .split(['.', '['])
-            .map(|step| step.trim_end_matches(']'));
-        let mut found = table.get_ref().get(steps.next()?)?;
-        for step in steps {
-            let inner = match (found.get_ref(), step.parse::<usize>()) {
-                (DeValue::Array(items), Ok(index)) => items.get(index),
-                (DeValue::Table(table), _) => table.get(step),
-                _ => None,
-            };
-            let Some(inner) = inner else { break };
-            found = inner;
-        }
-        Some(line_of(self.text.as_bytes(), found.span().start))
-    }
-}
-
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // One byte more than allowed tells a file that is too long, however long it is.
-    File::open(path)?
-        .take(MOST_BYTES + 1)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// The line of a byte, counted from 1.
-fn line_of(bytes: &[u8], place: usize) -> usize {
-    let before = &bytes[..place.min(bytes.len())];
-    before.iter().filter(|&&byte| byte == b'\n').count() + 1
 }
 
 #[cfg(test)]

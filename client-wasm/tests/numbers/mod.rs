@@ -43,6 +43,7 @@ pub fn settings() -> RoomSettings {
             deal: Deal {
                 gold: 8,
                 unlabelled: 24,
+                ..Deal::default()
             },
         },
         training: TrainingSettings {
@@ -56,6 +57,7 @@ pub fn settings() -> RoomSettings {
             warmup: 0.1,
             decay: Decay::Linear,
             clip_norm: 1.0,
+            proximal: 0.0,
         },
         soft_labels: SoftLabelSettings {
             growth: Growth::Fraction { per_round: 0.5 },
@@ -64,6 +66,7 @@ pub fn settings() -> RoomSettings {
             relabel: Relabel::EachRound,
             temperature: 1.0,
             weight: 0.5,
+            noise: 0.0,
         },
         seed: 0,
         ..RoomSettings::default()

@@ -11,7 +11,8 @@ mod rounds;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::adapter::{Adapter, AdapterHash, AdapterLayout};
+use crate::adapter::{Adapter, AdapterHash};
+use crate::aggregate::{OptimizerState, ProductError, Residual};
 use crate::member::{Member, MemberRecord};
 use crate::protocol::{
     ClientId, Evaluated, MemberView, ModelInfo, PhaseView, ROSTER_SHOWN, RoomView, RoundRecord,
@@ -55,7 +56,6 @@ pub struct Room {
     code: String,
     settings: RoomSettings,
     model: ModelInfo,
-    layout: AdapterLayout,
     global: Arc<Adapter>,
     hash: AdapterHash,
     completed: u32,
@@ -65,7 +65,11 @@ pub struct Room {
     connections: BTreeMap<ConnectionId, ClientId>,
     next_id: u32,
     round: Option<Round>,
-    storing: Option<(RoundRecord, Arc<Adapter>)>,
+    storing: Option<(RoundRecord, Arc<Adapter>, OptimizerState)>,
+    /// Not stored: after a restart the server's optimizer begins anew.
+    optimizer: OptimizerState,
+    residual: Option<Residual>,
+    error: Option<ProductError>,
     not_before: Millis,
     history: VecDeque<RoundRecord>,
     evaluations: Vec<Evaluated>,
@@ -115,7 +119,6 @@ impl Room {
             code: state.code,
             settings: state.settings,
             model: state.model,
-            layout: state.global.layout(),
             hash: state.global.hash(),
             global: state.global,
             completed,
@@ -126,6 +129,9 @@ impl Room {
             connections: BTreeMap::new(),
             round: None,
             storing: None,
+            optimizer: OptimizerState::default(),
+            residual: None,
+            error: None,
             not_before: 0,
             history: state.history.into(),
             evaluations: state.evaluations,
@@ -152,6 +158,26 @@ impl Room {
     /// Rounds completed, the global adapter that they made, and its hash.
     pub fn global(&self) -> (u32, &Arc<Adapter>, AdapterHash) {
         (self.completed, &self.global, self.hash)
+    }
+
+    /// What the server's optimizer keeps; a simulation stores it, so that nothing begins anew.
+    pub fn optimizer(&self) -> &OptimizerState {
+        &self.optimizer
+    }
+
+    /// Gives a restored room its optimizer's state back.
+    pub fn resume_optimizer(&mut self, optimizer: OptimizerState) {
+        self.optimizer = optimizer;
+    }
+
+    /// What the last round's rule adds to the frozen weights, which only a simulation carries out.
+    pub fn residual(&self) -> Option<&Residual> {
+        self.residual.as_ref()
+    }
+
+    /// How far the last round's adapter is from the mean of the products, where that is measured.
+    pub fn product_error(&self) -> Option<&ProductError> {
+        self.error.as_ref()
     }
 
     /// Rounds so far, oldest first.

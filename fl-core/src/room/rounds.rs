@@ -69,8 +69,10 @@ impl Room {
                 "The update's losses are not finite numbers.",
             ));
         }
-        self.layout.check(adapter)?;
-        round.add(id, report, adapter, self.settings.weighting, bytes);
+        let base = round.trained().part(&self.global);
+        let update = self.settings.compression.restored(adapter, &base)?;
+        round.check_update(&update)?;
+        round.add(id, report, &update, self.settings.weighting, bytes)?;
         member.loss = Some(report.loss_last);
         Ok(())
     }
@@ -89,7 +91,7 @@ impl Room {
 
     /// The round in [`Effect::Store`] is durable: announce it.
     pub fn stored(&mut self, now: Millis) {
-        let Some((record, adapter)) = self.storing.take() else {
+        let Some((record, adapter, optimizer)) = self.storing.take() else {
             return;
         };
         self.hash = match record.outcome {
@@ -97,6 +99,7 @@ impl Room {
             RoundOutcome::Abandoned { .. } => return,
         };
         self.global = adapter;
+        self.optimizer = optimizer;
         self.completed = record.round;
         self.attempt = 0;
         for id in &record.participants {
@@ -121,7 +124,7 @@ impl Room {
 
     /// The round in [`Effect::Store`] could not be stored: it does not count.
     pub fn store_failed(&mut self, reason: &str, now: Millis) {
-        if let Some((record, _)) = self.storing.take() {
+        if let Some((record, ..)) = self.storing.take() {
             self.give_up(
                 record,
                 format!("the server could not store it: {reason}"),
@@ -154,8 +157,8 @@ impl Room {
             number,
             self.attempt,
             self.hash,
-            &self.layout,
-            &self.settings.round,
+            Arc::clone(&self.global),
+            &self.settings,
             ready,
             &mut rng,
             now,
@@ -196,21 +199,25 @@ impl Room {
         round.exclude_working(now);
         let accepted = round.accepted();
         self.changed = true;
-        match round.mean() {
-            Some(adapter) if accepted >= minimum => {
+        match round.aggregated(&self.optimizer) {
+            Ok(made) if accepted >= minimum => {
+                for left_out in &made.excluded {
+                    round.leave_out(left_out.client, &left_out.reason);
+                }
                 let outcome = RoundOutcome::Completed {
-                    hash: adapter.hash(),
+                    hash: made.adapter.hash(),
                 };
                 let record = round.record(outcome, now);
-                let adapter = Arc::new(adapter);
-                self.storing = Some((record.clone(), Arc::clone(&adapter)));
+                (self.residual, self.error) = (made.residual, made.error);
+                let adapter = Arc::new(made.adapter);
+                self.storing = Some((record.clone(), Arc::clone(&adapter), made.optimizer));
                 self.effects.push(Effect::Store(record, adapter));
             }
-            mean => {
-                let reason = match mean {
-                    Some(_) => format!("{accepted} updates came in, {minimum} are needed"),
-                    None if accepted > 0 => "no example counts, so there is no average".to_owned(),
-                    None => "no update came in".to_owned(),
+            made => {
+                let reason = match made {
+                    Ok(_) => format!("{accepted} updates came in, {minimum} are needed"),
+                    Err(error) if accepted > 0 => error.to_string(),
+                    Err(_) => "no update came in".to_owned(),
                 };
                 let outcome = RoundOutcome::Abandoned {
                     reason: reason.clone(),

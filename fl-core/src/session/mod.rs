@@ -4,6 +4,7 @@
 //! feeds this machine and carries out [`Action`]s in their order.
 
 mod action;
+mod upload;
 
 use std::sync::Arc;
 
@@ -11,17 +12,18 @@ use rand::{Rng, RngExt as _};
 
 use crate::adapter::Adapter;
 use crate::codec::{
-    CodecError, FRAME_LIMIT, SERVER_TEXT_LIMIT, decode_binary, decode_text, encode_binary,
-    encode_text,
+    CodecError, FRAME_LIMIT, SERVER_TEXT_LIMIT, decode_binary, decode_text, encode_text,
 };
+use crate::compression::Feedback;
 use crate::error::Fault;
 use crate::protocol::{
-    ClientHeader, ClientMessage, PROTOCOL_VERSION, Progress, Report, ServerHeader, ServerMessage,
-    Welcome, WorkOrder,
+    ClientMessage, PROTOCOL_VERSION, Progress, Report, ServerHeader, ServerMessage, Welcome,
+    WorkOrder,
 };
 use crate::room::Millis;
 
 pub use self::action::{Action, Global, Notice, SessionConfig, WorkResult};
+use self::upload::Upload;
 
 /// First pause before a reconnection; it doubles with every failure.
 const RETRY_FIRST_MS: Millis = 500;
@@ -51,8 +53,8 @@ enum Link {
 enum Job {
     Idle,
     Working(WorkOrder),
-    /// The encoded report waits for its receipt.
-    Reported(WorkOrder, Vec<u8>),
+    /// The encoded report waits for its receipt; with what it leaves out if it counts.
+    Reported(WorkOrder, Vec<u8>, Feedback),
 }
 
 /// One client's membership of one room.
@@ -66,6 +68,7 @@ pub struct Session<R> {
     shard: Option<u32>,
     texts: Option<(u32, u32)>,
     global: Option<Global>,
+    upload: Upload,
     job: Job,
     progress_sent: Millis,
     actions: Vec<Action>,
@@ -83,6 +86,7 @@ impl<R: Rng> Session<R> {
             shard: None,
             texts: None,
             global: None,
+            upload: Upload::default(),
             job: Job::Idle,
             progress_sent: 0,
             actions: Vec::new(),
@@ -99,6 +103,16 @@ impl<R: Rng> Session<R> {
     /// The newest global adapter.
     pub fn global(&self) -> Option<&Global> {
         self.global.as_ref()
+    }
+
+    /// What a compression has left out of the updates so far.
+    pub fn feedback(&self) -> &Feedback {
+        self.upload.feedback()
+    }
+
+    /// Gives a session that begins again back what was left out.
+    pub fn resume_feedback(&mut self, feedback: Feedback) {
+        self.upload.counted(feedback);
     }
 
     /// Whether the session stopped for good.
@@ -223,7 +237,10 @@ impl<R: Rng> Session<R> {
                     .order()
                     .is_some_and(|order| order.round == receipt.round)
                 {
-                    self.job = Job::Idle;
+                    let job = std::mem::replace(&mut self.job, Job::Idle);
+                    if let (Job::Reported(_, _, feedback), None) = (job, &receipt.fault) {
+                        self.upload.counted(feedback);
+                    }
                 }
                 self.notify(Notice::Receipt(receipt));
             }
@@ -245,6 +262,7 @@ impl<R: Rng> Session<R> {
         self.link = Link::Up;
         self.failures = 0;
         self.config.resume = Some(welcome.resume.clone());
+        self.upload.configure(&welcome.settings);
         self.notify(Notice::Welcomed(welcome.clone()));
         // A server that forgot this client deals it other texts.
         if self.shard != Some(welcome.shard) {
@@ -302,7 +320,7 @@ impl<R: Rng> Session<R> {
 
     fn work(&mut self, order: WorkOrder) {
         if self.job.order().is_some_and(|own| own.is_same(&order)) {
-            if let Job::Reported(_, frame) = &self.job {
+            if let Job::Reported(_, frame, _) = &self.job {
                 let frame = frame.clone();
                 self.send_report(frame);
             }
@@ -335,7 +353,7 @@ impl<R: Rng> Session<R> {
 
     /// The local work of the current order is done.
     pub fn finished(&mut self, result: WorkResult, adapter: &Adapter) {
-        let Job::Working(order) = &self.job else {
+        let (Job::Working(order), Some(global)) = (&self.job, &self.global) else {
             return;
         };
         let report = Report {
@@ -350,8 +368,8 @@ impl<R: Rng> Session<R> {
             confidence: result.confidence,
             work_ms: result.work_ms,
         };
-        let frame = encode_binary(&ClientHeader::Report(report), adapter);
-        self.job = Job::Reported(order.clone(), frame.clone());
+        let (frame, feedback) = self.upload.frame(report, adapter, &global.adapter);
+        self.job = Job::Reported(order.clone(), frame.clone(), feedback);
         self.send_report(frame);
     }
 
@@ -415,7 +433,7 @@ impl Job {
     fn order(&self) -> Option<&WorkOrder> {
         match self {
             Self::Idle => None,
-            Self::Working(order) | Self::Reported(order, _) => Some(order),
+            Self::Working(order) | Self::Reported(order, ..) => Some(order),
         }
     }
 }

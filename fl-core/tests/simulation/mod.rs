@@ -101,13 +101,17 @@ pub struct Outcome {
 }
 
 pub fn initial() -> Adapter {
-    let matrix = |value| Matrix {
-        rows: 2,
-        columns: 3,
+    let matrix = |rows, columns, value| Matrix {
+        rows,
+        columns,
         values: vec![value; 6],
     };
+    let matrices = [
+        ("m.lora_A.weight".to_owned(), matrix(2, 3, 1.0)),
+        ("m.lora_B.weight".to_owned(), matrix(3, 2, 0.0)),
+    ];
     Adapter {
-        matrices: [("a".to_owned(), matrix(1.0)), ("b".to_owned(), matrix(0.0))].into(),
+        matrices: matrices.into(),
     }
 }
 

@@ -406,3 +406,33 @@ fn divergence_is_an_error() {
     assert!(trainer.apply(gradient).is_err());
     assert_eq!(trainer.learner().adapter(), before);
 }
+
+#[test]
+fn added_matrices_change_the_weights_of_one_model_only() {
+    use std::collections::BTreeMap;
+
+    use fl_core::adapter::Matrix;
+
+    let learner = testing::learner(5).unwrap();
+    let text = [learner.encode("warm food")];
+    let before = learner.scores(&text).unwrap();
+    let path = "base_model.model.bert.encoder.layer.0.attention.self.query";
+    let added = |rows| {
+        let mut matrix = Matrix::zeros(rows, 32);
+        matrix
+            .values
+            .iter_mut()
+            .step_by(3)
+            .for_each(|value| *value = 0.5);
+        BTreeMap::from([(path.to_owned(), matrix)])
+    };
+    let changed = learner.base().plus(&added(32)).unwrap();
+    let changed = learner.clone().on(changed).scores(&text).unwrap();
+    assert_ne!(changed, before);
+    assert_eq!(learner.scores(&text).unwrap(), before);
+    let nothing = learner.base().plus(&BTreeMap::new()).unwrap();
+    assert_eq!(learner.clone().on(nothing).scores(&text).unwrap(), before);
+    assert!(learner.base().plus(&added(31)).is_err());
+    let unknown = BTreeMap::from([("x".to_owned(), Matrix::zeros(32, 32))]);
+    assert!(learner.base().plus(&unknown).is_err());
+}

@@ -65,7 +65,7 @@ impl BaseModel {
     /// A module that holds several targets, as ModernBERT's `Wqkv` does, is told under each of
     /// them and is adapted once, whichever of them are chosen.
     pub fn info(&self) -> ModelInfo {
-        let (config, vocabulary) = (&self.0.config, &self.0.vocabulary);
+        let (config, vocabulary) = (&self.base.config, &self.base.vocabulary);
         ModelInfo {
             architecture: config.architecture.name(),
             layers: self.layers(),
@@ -77,7 +77,7 @@ impl BaseModel {
             max_tokens: self.positions(),
             parameters: self.parameters(),
             bytes: self.parameters() * 4,
-            stored: self.0.stored.clone(),
+            stored: self.base.stored.clone(),
             tokenizer: vocabulary.kind(),
             mask_token: vocabulary.spell(&[vocabulary.mask]).concat(),
             lora: TARGETS

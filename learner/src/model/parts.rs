@@ -22,7 +22,7 @@ pub(crate) struct NormId(pub(super) usize);
 pub(crate) struct TableId(pub(super) usize);
 
 /// A linear layer. Layers that share one, as ALBERT's do, share its id.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ProjectionPart {
     /// Its path in the Hugging Face model, `bert.encoder.layer.0.attention.self.query` say.
     pub(crate) path: String,
@@ -32,7 +32,7 @@ pub(crate) struct ProjectionPart {
 }
 
 /// A layer norm.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct NormPart {
     /// Its path in the Hugging Face model.
     pub(crate) path: String,
@@ -40,7 +40,7 @@ pub(crate) struct NormPart {
 }
 
 /// A table of embeddings, one a row.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct TablePart {
     /// Its path in the Hugging Face model.
     pub(crate) path: String,
@@ -59,7 +59,7 @@ pub(crate) struct Decoder {
 }
 
 /// Every part of a model, by id.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Parts {
     pub(crate) projections: Vec<ProjectionPart>,
     pub(crate) norms: Vec<NormPart>,

@@ -12,6 +12,7 @@ pub fn quick(title: &str, clients: u32, rounds: u32) -> RoomSettings {
             deal: Deal {
                 gold: 8,
                 unlabelled: 16,
+                ..Deal::default()
             },
         },
         ..RoomSettings::default()

@@ -1,5 +1,6 @@
 // The make-believe room: settings, members, rounds and figures that look like the real ones.
 
+import type { Deal } from '../generated/Deal';
 import type { Evaluated } from '../generated/Evaluated';
 import type { Fault } from '../generated/Fault';
 import type { FaultCode } from '../generated/FaultCode';
@@ -28,11 +29,20 @@ const task: Task = {
   calibration: 'none',
 };
 
+const deal: Deal = {
+  gold: 8,
+  unlabelled: 40,
+  clients: 0,
+  partition: { by: 'iid' },
+  sizes: { by: 'equal' },
+  gold_placement: { by: 'balanced' },
+};
+
 export const settings: RoomSettings = {
   title: 'Reviews, class 10b',
   model: 'default',
   task,
-  texts: scene === 'own' ? { from: 'own' } : { from: 'corpus', corpus: 'reviews', deal: { gold: 8, unlabelled: 40 } },
+  texts: scene === 'own' ? { from: 'own' } : { from: 'corpus', corpus: 'reviews', deal },
   lora: { rank: 8, alpha: 16, scaling: 'standard', dropout: 0, targets: ['query', 'value'] },
   training: {
     learning_rate: 0.0010000000474974513,
@@ -45,6 +55,7 @@ export const settings: RoomSettings = {
     warmup: 0.1,
     decay: 'linear',
     clip_norm: 1,
+    proximal: 0,
   },
   soft_labels: {
     growth: { by: 'fraction', per_round: 0.25 },
@@ -53,8 +64,16 @@ export const settings: RoomSettings = {
     relabel: 'each_round',
     temperature: 1,
     weight: 0.5,
+    noise: 0,
   },
   weighting: 'gold_and_soft',
+  aggregation: {
+    rule: { by: 'fedavg' },
+    server_optimizer: { by: 'none' },
+    measure_error: 'off',
+    memory_mib: 512,
+  },
+  compression: { by: 'f32' },
   round: {
     start: 'automatic',
     quorum: { count: 2 },

@@ -2,6 +2,7 @@
 
 import type { Corpus } from '../api';
 import type { Calibration } from '../generated/Calibration';
+import type { Deal } from '../generated/Deal';
 import type { Growth } from '../generated/Growth';
 import type { Label } from '../generated/Label';
 import type { LoraTarget } from '../generated/LoraTarget';
@@ -44,15 +45,26 @@ export type Draft = {
   dropout: string;
 };
 
-const FALLBACK_DEAL = { gold: 8, unlabelled: 40 };
+const FALLBACK_DEAL: Deal = {
+  gold: 8,
+  unlabelled: 40,
+  clients: 0,
+  partition: { by: 'iid' },
+  sizes: { by: 'equal' },
+  gold_placement: { by: 'balanced' },
+};
 /** Numbers that need not be whole. */
 const FRACTIONS = ['training.learning_rate', 'soft_labels.growth', 'lora.dropout'];
 const SPEEDS = { fraction: '25', factor: '2', off: '' };
 
+function dealOf(texts: Texts): Deal {
+  return texts.from === 'corpus' ? texts.deal : FALLBACK_DEAL;
+}
+
 /** The form filled with the server's defaults. */
 export function draftOf(settings: RoomSettings): Draft {
   const { texts, round, training, lora, soft_labels: soft } = settings;
-  const deal = texts.from === 'corpus' ? texts.deal : FALLBACK_DEAL;
+  const deal = dealOf(texts);
   return {
     title: settings.title,
     corpus: texts.from === 'corpus' ? texts.corpus : OWN,
@@ -126,7 +138,7 @@ function settingsOf(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): Ro
       : {
           from: 'corpus',
           corpus: draft.corpus,
-          deal: { gold: Number(draft.gold), unlabelled: Number(draft.unlabelled) },
+          deal: { ...dealOf(defaults.texts), gold: Number(draft.gold), unlabelled: Number(draft.unlabelled) },
         };
   return {
     ...defaults,

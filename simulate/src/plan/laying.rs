@@ -1,0 +1,146 @@
+//! Lays settings over others, and reads the values of flags.
+
+use toml::{Table, Value};
+
+use crate::error::{Result, SimulateError};
+
+/// A setting that something other than the file gives.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Assignment {
+    /// Where it comes from, for errors.
+    pub(super) flag: String,
+    /// The dotted key.
+    pub(super) key: String,
+    /// Its value.
+    pub(super) value: Value,
+}
+
+impl Assignment {
+    /// The value as people read it.
+    pub(super) fn shown(&self) -> String {
+        shown(&self.value)
+    }
+}
+
+/// A value as people read it: of a table, what its `name` or its entries say.
+pub(super) fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Table(table) => {
+            let entries = table.values().map(shown);
+            entries.collect::<Vec<_>>().join("-")
+        }
+        Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join("-"),
+        value => value.to_string(),
+    }
+}
+
+/// TOML where it is that, else a word.
+pub(super) fn value(text: &str) -> Value {
+    let read = format!("value = {text}").parse::<Table>();
+    let value = read.ok().and_then(|mut table| table.remove("value"));
+    value.unwrap_or_else(|| Value::String(text.trim().into()))
+}
+
+/// Values between commas, but for those inside brackets, braces and quotes.
+pub(super) fn values(text: &str) -> Vec<Value> {
+    let (mut depth, mut quoted, mut parts) = (0_i32, false, vec![String::new()]);
+    for c in text.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            '[' | '{' if !quoted => depth += 1,
+            ']' | '}' if !quoted => depth -= 1,
+            ',' if !quoted && depth == 0 => {
+                parts.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        if let Some(part) = parts.last_mut() {
+            part.push(c);
+        }
+    }
+    parts.iter().map(|part| value(part)).collect()
+}
+
+/// Sets one value by its dotted key; tables on the way are made.
+pub(super) fn set(table: &mut Table, assignment: &Assignment) -> Result<()> {
+    let Assignment { flag, key, value } = assignment;
+    let mut steps: Vec<&str> = key.split('.').collect();
+    let last = steps.pop().unwrap_or_default();
+    let mut inner = table;
+    for step in steps {
+        let entry = inner
+            .entry(step)
+            .or_insert_with(|| Value::Table(Table::new()));
+        // A word that stands for a table gives way to the table.
+        if entry.is_str() {
+            *entry = Value::Table(Table::new());
+        }
+        inner = entry.as_table_mut().ok_or_else(|| {
+            let message = format!("{step} is no table of settings");
+            SimulateError::setting(flag, message)
+        })?;
+    }
+    inner.insert(last.to_owned(), value.clone());
+    Ok(())
+}
+
+/// Lays a table over another: tables are joined, but for those that are one choice as a whole.
+pub(super) fn lay(table: &mut Table, over: &Table) {
+    for (key, value) in over {
+        let joined = !matches!(key.as_str(), "data" | "task");
+        match (table.get_mut(key), value) {
+            (Some(Value::Table(below)), Value::Table(value))
+                if joined && !value.contains_key("by") =>
+            {
+                lay(below, value);
+            }
+            _ => drop(table.insert(key.clone(), value.clone())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_toml_or_words() {
+        assert_eq!(value("3"), Value::Integer(3));
+        assert_eq!(value("fp-fl"), Value::String("fp-fl".into()));
+        assert_eq!(value("[1, 2]").as_array().map(Vec::len), Some(2));
+        let all = values("1,{ by = \"off\", x = 1 },\"a,b\",[1,2]");
+        let all: Vec<String> = all.iter().map(shown).collect();
+        assert_eq!(all, ["1", "off-1", "a,b", "1-2"]);
+    }
+
+    #[test]
+    fn tables_are_joined_and_choices_replaced() {
+        let mut table: Table = "a = { x = 1, y = 2 }\ng = { by = \"u\", f = 1 }\ntask = { z = 1 }"
+            .parse()
+            .unwrap();
+        let over: Table = "a.y = 3\ng = { by = \"v\" }\ntask = { w = 1 }"
+            .parse()
+            .unwrap();
+        lay(&mut table, &over);
+        let expected: Table = "a = { x = 1, y = 3 }\ng = { by = \"v\" }\ntask = { w = 1 }"
+            .parse()
+            .unwrap();
+        assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn a_key_sets_what_is_inside_tables() {
+        let mut table: Table = "soft_labels = \"off\"\nrounds = 1".parse().unwrap();
+        let assignment = |key: &str| Assignment {
+            flag: "--set".into(),
+            key: key.into(),
+            value: Value::Integer(2),
+        };
+        set(&mut table, &assignment("soft_labels.weight")).unwrap();
+        assert_eq!(table["soft_labels"]["weight"].as_integer(), Some(2));
+        let error = set(&mut table, &assignment("rounds.weight")).unwrap_err();
+        assert_eq!(error.to_string(), "--set: rounds is no table of settings");
+    }
+}

@@ -1,0 +1,168 @@
+//! Plans from files and flags.
+
+use super::*;
+use crate::experiment::Method;
+
+const FILE: &str = r#"rounds = 3
+
+[training]
+epochs = 2
+
+[[cases.set]]
+name = "one"
+data = "reviews"
+
+[[cases.set]]
+name = "two"
+data = "news"
+task = "news"
+training.epochs = 5
+
+[sweep]
+method = ["lp-fl", "fp-fl"]
+"#;
+
+fn plan(text: &str, sets: &[&str], sweeps: &[&str]) -> Result<Plan, String> {
+    let document = Document::new("folder/few.toml", text.as_bytes()).unwrap();
+    let owned = |texts: &[&str]| {
+        texts
+            .iter()
+            .map(|&text| text.to_owned())
+            .collect::<Vec<_>>()
+    };
+    Plan::new(&document, &owned(sets), &owned(sweeps)).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_plain_file_is_one_point() {
+    let plan = plan("rounds = 3", &[], &[]).unwrap();
+    assert_eq!((plan.name.as_str(), plan.points.len()), ("few", 1));
+    assert_eq!(plan.points[0].folder(), "");
+    assert_eq!(plan.points[0].experiment.rounds, 3);
+}
+
+#[test]
+fn cases_and_sweeps_make_a_grid() {
+    let plan = plan(FILE, &[], &[]).unwrap();
+    let folders: Vec<String> = plan.points.iter().map(Point::folder).collect();
+    let expected = [
+        "set=one+method=lp-fl",
+        "set=one+method=fp-fl",
+        "set=two+method=lp-fl",
+        "set=two+method=fp-fl",
+    ];
+    assert_eq!(folders, expected);
+    let last = &plan.points[3].experiment;
+    assert_eq!((last.training.epochs, last.method), (5, Method::FpFl));
+    assert_eq!(plan.points[0].experiment.training.epochs, 2);
+}
+
+#[test]
+fn flags_pick_cases_replace_sweeps_and_set_on_top() {
+    let plan = plan(
+        FILE,
+        &["training.epochs=7"],
+        &["set=two", "method=local", "lora.rank=2,4"],
+    )
+    .unwrap();
+    let folders: Vec<String> = plan.points.iter().map(Point::folder).collect();
+    assert_eq!(
+        folders,
+        ["set=two+method=local+rank=2", "set=two+method=local+rank=4"]
+    );
+    assert_eq!(plan.points[1].experiment.training.epochs, 7);
+    assert_eq!(plan.points[1].experiment.lora.rank, 4);
+    let set = super::tests::plan(FILE, &["method=local"], &["set=one"]).unwrap();
+    assert_eq!(set.points.len(), 1);
+}
+
+#[test]
+fn what_is_wrong_is_named_by_its_place() {
+    for (text, sets, sweeps, expected) in [
+        (
+            "roundz = 3",
+            &[][..],
+            &[][..],
+            "folder/few.toml, line 1: unknown field `roundz`",
+        ),
+        (
+            "[training]\nepochs = 0",
+            &[],
+            &[],
+            "folder/few.toml, line 2, training.epochs: expected 1 to 100, got 0",
+        ),
+        (
+            "",
+            &["training.epochs=0"],
+            &[],
+            "--set training.epochs=0, training.epochs: expected 1",
+        ),
+        (
+            "",
+            &["roundz=1"],
+            &[],
+            "--set roundz=1: unknown field `roundz`",
+        ),
+        ("", &["roundz"], &[], "--set roundz: expected key=value"),
+        (
+            "",
+            &[],
+            &["lora.rank=1,0"],
+            "--sweep lora.rank=0, lora.rank: expected 1 to 256, got 0",
+        ),
+        (
+            "",
+            &[],
+            &["lora.rank"],
+            "--sweep lora.rank: expected key=value,value,…",
+        ),
+        (
+            FILE,
+            &[],
+            &["set=three"],
+            "--sweep set=three: expected cases of one, two, got three",
+        ),
+        (
+            "[[cases.a]]\nname = \"x\"\ntraining.epochs = 0",
+            &[],
+            &[],
+            "folder/few.toml, line 3, cases.a[0].training.epochs: expected 1 to 100",
+        ),
+        (
+            "[[cases.a]]\nname = \"x\"\nroundz = 0",
+            &[],
+            &[],
+            "folder/few.toml, line 1, cases.a[0]: unknown field `roundz`",
+        ),
+        ("[[cases.a]]\nrounds = 1", &[], &[], "each with a name"),
+        (
+            "sweep.rounds = 3",
+            &[],
+            &[],
+            "expected a list of values for rounds",
+        ),
+    ] {
+        let message = plan(text, sets, sweeps).unwrap_err();
+        assert!(message.contains(expected), "{message}\n{expected}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+}
+
+#[test]
+fn shipped_experiments_are_plans() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments");
+    let files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let files: Vec<_> = files
+        .filter(|path| path.extension().is_some_and(|ending| ending == "toml"))
+        .collect();
+    assert!(files.len() >= 6);
+    for file in files {
+        let plan = Plan::new(&Document::open(&file).unwrap(), &[], &[]).unwrap();
+        let folders: std::collections::BTreeSet<_> =
+            plan.points.iter().map(Point::folder).collect();
+        assert_eq!(folders.len(), plan.points.len(), "{}", file.display());
+        assert!(plan.points.len() > 1);
+    }
+}
