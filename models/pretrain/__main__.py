@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from . import corpus, embeddings, evaluation, export, leanings, training
+from . import corpus, embeddings, evaluation, export, leanings, mixing, training
 
 
 def main():
@@ -40,6 +40,11 @@ def main():
     out = step("export", "write the last checkpoint as a Hugging Face directory")
     out.add_argument("--out", type=Path, required=True)
 
+    both = steps.add_parser("mix", help="the mean of two exported models' weights")
+    both.add_argument("--models", type=Path, nargs=2, required=True, metavar=("FIRST", "SECOND"))
+    both.add_argument("--share", type=float, default=0.5, help="of the second, %(default)s")
+    both.add_argument("--out", type=Path, required=True)
+
     check = steps.add_parser("evaluate", help="zero-shot accuracy of an exported model, as JSON lines")
     check.add_argument("--model", type=Path, required=True)
     check.add_argument("--data", type=Path, required=True)
@@ -63,6 +68,8 @@ def main():
         training.train(args.work, settings, args.start_from)
     elif args.step == "export":
         export.export(args.work, args.out)
+    elif args.step == "mix":
+        mixing.mix(*args.models, args.share, args.out)
     elif args.step == "evaluate":
         evaluation.evaluate(args)
 
