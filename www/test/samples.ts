@@ -21,7 +21,18 @@ export const settings: RoomSettings = {
     truncate: 'end',
     calibration: 'none',
   },
-  texts: { from: 'corpus', corpus: 'reviews', deal: { gold: 8, unlabelled: 40 } },
+  texts: {
+    from: 'corpus',
+    corpus: 'reviews',
+    deal: {
+      gold: 8,
+      unlabelled: 40,
+      clients: 0,
+      partition: { by: 'iid' },
+      sizes: { by: 'equal' },
+      gold_placement: { by: 'balanced' },
+    },
+  },
   lora: { rank: 8, alpha: 16, scaling: 'standard', dropout: 0, targets: ['query', 'value'] },
   training: {
     learning_rate: 0.0010000000474974513,
@@ -34,6 +45,7 @@ export const settings: RoomSettings = {
     warmup: 0.1,
     decay: 'linear',
     clip_norm: 1,
+    proximal: 0,
   },
   soft_labels: {
     growth: { by: 'fraction', per_round: 0.25 },
@@ -42,8 +54,16 @@ export const settings: RoomSettings = {
     relabel: 'each_round',
     temperature: 1,
     weight: 0.5,
+    noise: 0,
   },
   weighting: 'gold_and_soft',
+  aggregation: {
+    rule: { by: 'fedavg' },
+    server_optimizer: { by: 'none' },
+    measure_error: 'off',
+    memory_mib: 512,
+  },
+  compression: { by: 'f32' },
   round: {
     start: 'automatic',
     quorum: { count: 2 },
