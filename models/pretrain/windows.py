@@ -88,8 +88,8 @@ class Prompt:
     their shares, which sum to 1; or none."""
 
     form: np.ndarray
-    words: np.ndarray = field(default_factory=lambda: np.array([], np.int64))
-    shares: np.ndarray = field(default_factory=lambda: np.array([]))
+    words: np.ndarray
+    shares: np.ndarray
     # Whether it asks for the window's cue words too, or else for a rating.
     asks_cues: bool = True
 
