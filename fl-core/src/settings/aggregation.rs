@@ -44,6 +44,9 @@ pub enum MeasureError {
     EachRound,
 }
 
+/// Most MiB of updates that a room's rule may hold: whoever creates a room does not own the server.
+const ROOM_MEMORY_MIB: u32 = 1024;
+
 impl AggregationSettings {
     /// Checks every field against its documented range, and that the two rules go together.
     ///
@@ -76,8 +79,8 @@ impl AggregationSettings {
     /// Checks what a room of tabs cannot do and `lpfl simulate` can.
     ///
     /// # Errors
-    /// A rule that changes the frozen weights, which are not sent to tabs; or a measurement, which
-    /// a room does not record.
+    /// A rule that changes the frozen weights, which are not sent to tabs; a measurement, which
+    /// a room does not record; or more memory than a server gives to one room.
     pub fn check_for_room(&self) -> Result<(), SettingsError> {
         let refused = |field, expected: &str, got: String| {
             let expected = format!("{expected} (this one works only in lpfl simulate)");
@@ -91,7 +94,8 @@ impl AggregationSettings {
             let got = format!("{:?}", self.measure_error);
             return refused("aggregation.measure_error", "off", got);
         }
-        Ok(())
+        let most = f64::from(ROOM_MEMORY_MIB);
+        within("aggregation.memory_mib", self.memory_mib.into(), 1.0, most)
     }
 }
 
@@ -99,6 +103,19 @@ impl AggregationSettings {
 mod tests {
     use super::*;
     use crate::settings::Adaptive;
+
+    #[test]
+    fn a_room_gets_no_more_than_its_share_of_memory() {
+        let room = |memory_mib| AggregationSettings {
+            memory_mib,
+            ..AggregationSettings::default()
+        };
+        room(ROOM_MEMORY_MIB).check_for_room().unwrap();
+        let large = room(ROOM_MEMORY_MIB + 1);
+        large.check().unwrap();
+        let error = large.check_for_room().unwrap_err();
+        assert_eq!(error.field, "aggregation.memory_mib");
+    }
 
     fn parse(json: &str) -> AggregationSettings {
         serde_json::from_str(json).unwrap()
