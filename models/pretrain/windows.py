@@ -17,9 +17,9 @@ from .words import NEGATIONS, OPINION_FORMS, OPINIONS, RATING_FORMS, TOPIC_FORMS
 @dataclass
 class Mixture:
     sources: dict = field(
-        default_factory=lambda: {"imdb": 0.20, "imdb-unlabelled": 0.32, "negated": 0.05,
-                                 "yelp": 0.12, SNIPPETS: 0.08, "wikipedia": 0.13,
-                                 "news": 0.10})
+        default_factory=lambda: {"imdb": 0.15, "imdb-unlabelled": 0.27, "negated": 0.06,
+                                 "yelp": 0.18, SNIPPETS: 0.08, "wikipedia": 0.13,
+                                 "news": 0.13})
     # A few long windows, so that every position that the model has is trained.
     lengths: dict = field(default_factory=lambda: {24: 0.20, 32: 0.28, 64: 0.28, 128: 0.16, 256: 0.08})
     tokens_per_step: int = 5632
