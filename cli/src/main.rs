@@ -5,6 +5,7 @@ mod inputs;
 mod join;
 mod model;
 mod progress;
+mod replay;
 mod serve;
 mod simulate;
 mod task;
@@ -33,6 +34,8 @@ enum Command {
     Evaluate(evaluate::Arguments),
     /// Run an experiment with simulated clients
     Simulate(simulate::Arguments),
+    /// Compute the rounds that a server recorded once more
+    Replay(replay::Arguments),
     /// Look at task files
     Task(task::Arguments),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Model(arguments) => model::run(arguments),
         Command::Evaluate(arguments) => evaluate::run(arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Task(arguments) => task::run(arguments),
     };
     match result {

@@ -28,6 +28,11 @@ pub struct Arguments {
     /// Origin whose pages may connect too, e.g. https://example.org. Can be given several times
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     allowed_origins: Vec<String>,
+    /// Keep every update that counts in the data folder, so that `lpfl replay` can compute the
+    /// rounds again. An update tells more of its client's texts than the average of all does; the
+    /// page says to everyone who joins that updates are kept
+    #[arg(long)]
+    record: bool,
 }
 
 /// Runs the command to its end.
@@ -48,6 +53,7 @@ async fn serve(arguments: Arguments) -> Result<()> {
         data_dir: arguments.data_dir,
         models: arguments.models,
         allowed_origins: arguments.allowed_origins,
+        record: arguments.record,
         ..ServerConfig::default()
     };
     let server = Server::open(config).await?;

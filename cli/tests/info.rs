@@ -46,7 +46,12 @@ fn adapter_is_that_of_rank_and_targets() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &whole());
     // Two layers of width 32: A (r, 32) and B (32, r) for each projection.
-    let adapter = &json(folder.path(), &[])["adapter"];
+    let told_of = json(folder.path(), &[]);
+    assert_eq!(
+        told_of["full_update_bytes"].as_u64().unwrap(),
+        4 * told_of["parameters"].as_u64().unwrap()
+    );
+    let adapter = &told_of["adapter"];
     assert_eq!(adapter["parameters"], 2 * 2 * 8 * (32 + 32));
     assert_eq!(adapter["bytes"], 4 * 2 * 2 * 8 * (32 + 32));
     let more = ["--rank", "3", "--targets", "value,feed_forward_in,value"];

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use fl_core::settings::{Quorum, RoomSettings, Texts};
 use serde_json::Value;
 
-use crate::program::{PARTS, done, lpfl, sharded, write};
+use crate::program::{PARTS, done, failed, lpfl, sharded, write};
 
 /// A server that ends with the test.
 struct Served(Child);
@@ -53,7 +53,7 @@ fn clients_download_every_shard() {
         "--data-dir",
         &path("data"),
     ]);
-    serve.args(["--model", &path("sharded")]);
+    serve.args(["--model", &path("sharded"), "--record"]);
     let serve = serve.stdout(Stdio::piped()).stderr(Stdio::null());
     let mut served = Served(serve.spawn().unwrap());
     let mut greeting = String::new();
@@ -100,5 +100,25 @@ fn clients_download_every_shard() {
         (&last["loaded"], &last["total"]),
         (&bytes.into(), &bytes.into())
     );
-    assert!(of("adopted").len() >= 2, "{events:?}");
+    let adopted = of("adopted");
+    assert!(adopted.len() >= 2, "{events:?}");
+    assert_eq!(of("welcomed")[0]["recorded"], true);
+
+    // While the server still runs, its round is computed once more.
+    let replayed = done(&lpfl(&["replay", &path("data"), "--json"]).output().unwrap());
+    let replayed: Value = replayed.parse().unwrap();
+    assert_eq!(
+        (&replayed["round"], &replayed["updates"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(replayed["outcome"], "same");
+    assert_eq!(
+        Some(&replayed["hash"]),
+        adopted.last().map(|event| &event["hash"])
+    );
+    let wrong = lpfl(&["replay", &path("data"), "--room", "nobody"]).output();
+    failed(
+        &wrong.unwrap(),
+        &format!("expected one of [{room}], got NOBODY"),
+    );
 }

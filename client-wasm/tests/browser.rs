@@ -16,7 +16,7 @@ use client_wasm::js::{Client, Tab};
 use client_wasm::library::Library;
 use client_wasm::messages::{Command, Event, Join, Storage};
 use fl_core::error::FaultCode;
-use fl_core::protocol::{ClientId, Welcome};
+use fl_core::protocol::{ClientId, PROTOCOL_VERSION, Welcome};
 use fl_core::random::{Purpose, generator};
 use fl_core::settings::{RoomSettings, Texts};
 use learner::testing::{self, Files, Shape};
@@ -76,13 +76,14 @@ fn origin() -> Origin {
 
 fn welcome(files: &Files, settings: RoomSettings) -> Welcome {
     Welcome {
-        protocol: 2,
+        protocol: PROTOCOL_VERSION,
         room: "TOY".into(),
         client: ClientId(1),
         resume: "token".into(),
         shard: 0,
         settings,
         model: model_info(files),
+        recorded: false,
         history: Vec::new(),
         evaluations: Vec::new(),
     }

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::adapter::{Adapter, AdapterError};
 use crate::error::{Blame, Fault, FaultCode};
 
+pub(crate) use self::body::decode_adapters;
 pub use self::body::{Tensor, Type, decode_adapter, encode_adapter, encode_tensors};
 
 /// Most bytes of a JSON text frame from a client.

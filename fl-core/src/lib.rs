@@ -13,6 +13,7 @@ pub mod member;
 pub mod partition;
 pub mod protocol;
 pub mod random;
+pub mod replay;
 pub mod room;
 mod round;
 pub mod session;

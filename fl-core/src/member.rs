@@ -8,7 +8,7 @@ use crate::room::{ConnectionId, Millis};
 use crate::round::Standing;
 
 /// Hash of a resume token: what is stored instead of the secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TokenHash([u8; 32]);
 

@@ -7,7 +7,7 @@ use crate::error::Fault;
 use crate::settings::RoomSettings;
 
 /// Version of this protocol; both sides must name the same one.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Most characters of a client's name.
 pub const NAME_CHARACTERS: usize = 40;
@@ -123,8 +123,9 @@ pub struct Welcome {
     pub settings: RoomSettings,
     /// The base model's files.
     pub model: ModelInfo,
-    /// The newest rounds, oldest first; at most [`HISTORY_SENT`], each a
-    /// [`RoundRecord::summary`].
+    /// Whether the server keeps the updates themselves, not only their average.
+    pub recorded: bool,
+    /// The newest [`HISTORY_SENT`] rounds, oldest first, each a [`RoundRecord::summary`].
     pub history: Vec<RoundRecord>,
     /// The first evaluation and the newest, oldest first; at most [`HISTORY_SENT`].
     pub evaluations: Vec<Evaluated>,
@@ -135,7 +136,7 @@ pub const HISTORY_SENT: usize = 100;
 /// Most clients named in each list of a round's record in a [`Welcome`].
 pub const WELCOME_NAMED: usize = 10;
 /// Most clients named in each list of a [`ServerMessage::RoundEnded`].
-pub const ENDED_NAMED: usize = 100;
+pub const ENDED_NAMED: usize = 20;
 
 /// A base model as the server offers it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -301,7 +302,7 @@ pub struct MemberView {
     pub state: MemberState,
     /// Labelled texts it holds.
     pub gold: u32,
-    /// Unlabelled texts it holds.
+    /// Unlabelled ones.
     pub unlabelled: u32,
     /// Share of the current stage that is done, 0 to 1.
     pub progress: f32,

@@ -1,6 +1,6 @@
 //! One round at the server: who was selected, who reported, and what their updates come to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand::Rng;
@@ -47,6 +47,8 @@ pub(crate) struct Round {
     started: Millis,
     deadline: Millis,
     clients: BTreeMap<ClientId, Standing>,
+    /// The clients that are [`Standing::Away`], longest first.
+    away: BTreeSet<(Millis, ClientId)>,
     outstanding: u32,
     accepted: u32,
     aggregator: Aggregator,
@@ -93,6 +95,7 @@ impl Round {
                 .into_iter()
                 .map(|id| (id, Standing::Working))
                 .collect(),
+            away: BTreeSet::new(),
             accepted: 0,
             aggregator: Aggregator::new(settings, global, number),
             gold: 0,
@@ -180,11 +183,7 @@ impl Round {
         weighting: Weighting,
         bytes: usize,
     ) -> Result<(), AggregateError> {
-        let weight = match weighting {
-            Weighting::GoldAndSoft => f64::from(report.gold) + f64::from(report.soft),
-            Weighting::Gold => report.gold.into(),
-            Weighting::Equal => 1.0,
-        };
+        let weight = weighting.weight(report);
         if let Err(error) = self.aggregator.add(id, adapter, weight) {
             self.exclude(id, &error.to_string());
             return Err(error);
@@ -225,32 +224,33 @@ impl Round {
     }
 
     fn close(&mut self, id: ClientId, standing: Standing) {
-        self.clients.insert(id, standing);
+        if let Some(Standing::Away(since)) = self.clients.insert(id, standing) {
+            self.away.remove(&(since, id));
+        }
         self.outstanding = self.outstanding.saturating_sub(1);
     }
 
     pub(crate) fn went_away(&mut self, id: ClientId, now: Millis) {
         if let Some(standing @ Standing::Working) = self.clients.get_mut(&id) {
             *standing = Standing::Away(now);
+            self.away.insert((now, id));
         }
     }
 
     pub(crate) fn came_back(&mut self, id: ClientId) {
-        if let Some(standing @ Standing::Away(_)) = self.clients.get_mut(&id) {
+        if let Some(standing) = self.clients.get_mut(&id)
+            && let Standing::Away(since) = *standing
+        {
             *standing = Standing::Working;
+            self.away.remove(&(since, id));
         }
     }
 
     /// Excludes the clients that have been away for longer than `grace`.
     pub(crate) fn give_up_on_the_away(&mut self, now: Millis, grace: Millis) {
-        let gone = |s: &Standing| matches!(s, Standing::Away(since) if now >= since + grace);
-        let gone: Vec<ClientId> = self
-            .clients
-            .iter()
-            .filter(|(_, s)| gone(s))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in gone {
+        while let Some(&(since, id)) = self.away.first()
+            && now >= since + grace
+        {
             self.exclude(id, "its connection broke and did not come back in time");
         }
     }
@@ -269,12 +269,8 @@ impl Round {
 
     /// When time alone changes something.
     pub(crate) fn next_tick(&self, grace: Millis) -> Millis {
-        let away = self.clients.values().filter_map(|standing| match standing {
-            Standing::Away(since) => Some(since + grace),
-            _ => None,
-        });
-        away.min()
-            .map_or(self.deadline, |first| first.min(self.deadline))
+        let away = self.away.first().map(|(since, _)| since + grace);
+        away.map_or(self.deadline, |first| first.min(self.deadline))
     }
 
     pub(crate) fn verdict(&self, settings: &RoundSettings, now: Millis) -> Verdict {

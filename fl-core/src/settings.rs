@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::compression::Compression;
 use crate::error::SettingsError;
 use crate::partition::Deal;
+use crate::protocol::Report;
 use crate::soft_labels::SoftLabelSettings;
 use crate::task::Task;
 
@@ -166,6 +167,17 @@ pub enum Weighting {
     Gold,
     /// Every client counts the same.
     Equal,
+}
+
+impl Weighting {
+    /// n_k: how much the update of a report counts.
+    pub fn weight(self, report: &Report) -> f64 {
+        match self {
+            Self::GoldAndSoft => f64::from(report.gold) + f64::from(report.soft),
+            Self::Gold => report.gold.into(),
+            Self::Equal => 1.0,
+        }
+    }
 }
 
 /// When a round starts, ends and is given up (terms of Bonawitz et al. 2019).

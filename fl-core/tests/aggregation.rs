@@ -80,7 +80,7 @@ fn send(room: &mut Room, client: u32, adapter: &Adapter) -> (Option<FaultCode>, 
             Effect::Send(_, ServerMessage::Receipt(receipt)) => {
                 fault = receipt.fault.map(|fault| fault.code);
             }
-            Effect::Store(record, adapter) => stored = Some((record, adapter)),
+            Effect::Store(record, adapter, _) => stored = Some((record, adapter)),
             _ => {}
         }
     }

@@ -10,13 +10,16 @@
 mod simulation;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use fl_core::aggregate::OptimizerState;
 use fl_core::compression::Compression;
 use fl_core::protocol::RoundOutcome;
-use fl_core::settings::{Quorum, RoomSettings, Rule};
+use fl_core::replay::Replay;
+use fl_core::settings::{Adaptive, Quorum, RoomSettings, Rule, ServerOptimizer};
 use proptest::prelude::*;
 
-use simulation::{Outcome, Simulation, World};
+use simulation::{Outcome, Simulation, World, initial};
 
 fn world(clients: usize, seed: u64) -> World {
     let mut settings = RoomSettings::default();
@@ -30,14 +33,16 @@ fn world(clients: usize, seed: u64) -> World {
         clients,
         seed,
         loss: 0.0,
+        dropout: 0.0,
         crash: 0.0,
         restarts: Vec::new(),
+        record: true,
         settings,
     }
 }
 
 fn check(world: World) -> Outcome {
-    let rounds = world.settings.round.rounds;
+    let (rounds, settings) = (world.settings.round.rounds, world.settings.clone());
     let outcome = Simulation::new(world).run();
     let mut completed = 0;
     for record in &outcome.history {
@@ -56,6 +61,9 @@ fn check(world: World) -> Outcome {
         completed += u32::from(matches!(record.outcome, RoundOutcome::Completed { .. }));
     }
     assert_eq!(completed, rounds);
+    if !outcome.updates.is_empty() {
+        check_replay(settings, &outcome);
+    }
     assert!(!outcome.live.is_empty());
     assert!(
         outcome.live.iter().all(|hash| *hash == Some(outcome.hash)),
@@ -63,6 +71,18 @@ fn check(world: World) -> Outcome {
         outcome.live
     );
     outcome
+}
+
+/// The recorded updates make the same adapter again, in every round.
+fn check_replay(settings: RoomSettings, outcome: &Outcome) {
+    let (first, optimizer) = (Arc::new(initial()), OptimizerState::default());
+    let mut replay = Replay::new(settings, first, optimizer);
+    for record in &outcome.history {
+        if let RoundOutcome::Completed { hash } = record.outcome {
+            let updates = &outcome.updates[&(record.round, record.attempt)];
+            assert_eq!(replay.round(record.round, updates), Ok(hash));
+        }
+    }
 }
 
 #[test]
@@ -134,10 +154,15 @@ fn every_rule_and_compression_ends_in_agreement() {
         (krum, Compression::Int8),
         (Rule::HetLora, Compression::TopK { share: 0.5 }),
     ];
-    for (rule, compression) in cases {
+    let optimizers = [
+        ServerOptimizer::None,
+        ServerOptimizer::FedAdam(Adaptive::default()),
+    ];
+    for ((rule, compression), optimizer) in cases.into_iter().zip(optimizers.into_iter().cycle()) {
         let mut world = world(30, 5);
         (world.loss, world.restarts) = (0.02, vec![25_000]);
         world.settings.aggregation.rule = rule;
+        world.settings.aggregation.server_optimizer = optimizer;
         world.settings.compression = compression;
         world.settings.check_for_room().unwrap();
         check(world);
@@ -156,4 +181,33 @@ proptest! {
         world.restarts = vec![restart];
         check(world);
     }
+}
+
+/// 10,000 clients through 50 rounds, of which every fifth loses its link while it works.
+#[test]
+#[ignore = "slow without optimisation; cargo xtask test runs it in a release build"]
+fn ten_thousand_clients_agree_through_heavy_losses() {
+    let run = || {
+        let mut world = world(10_000, 11);
+        (world.dropout, world.record) = (0.2, false);
+        world.settings.round.rounds = 50;
+        world.settings.round.quorum = Quorum::Fraction(0.5);
+        let started = std::time::Instant::now();
+        let outcome = check(world);
+        let (mut selected, mut lost) = (0, 0);
+        for record in &outcome.history {
+            selected += record.selected;
+            lost += record.excluded.len();
+        }
+        assert!(lost > 0);
+        println!(
+            "10,000 clients, {} rounds, {selected} orders, {lost} lost, {} frames, {:.1} s; hash {}",
+            outcome.history.len(),
+            outcome.frames,
+            started.elapsed().as_secs_f32(),
+            outcome.hash
+        );
+        outcome.hash
+    };
+    assert_eq!(run(), run());
 }

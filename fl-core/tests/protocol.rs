@@ -90,6 +90,7 @@ fn server_messages() -> Vec<ServerMessage> {
         shard: 3,
         settings: RoomSettings::default(),
         model: ModelInfo::default(),
+        recorded: false,
         history: vec![record()],
         evaluations: vec![evaluated.clone()],
     };

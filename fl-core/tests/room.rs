@@ -240,7 +240,7 @@ fn bad_updates_are_answered_and_leave_the_sum_alone() {
         .take_effects()
         .into_iter()
         .find_map(|effect| match effect {
-            Effect::Store(record, adapter) => Some((record, adapter)),
+            Effect::Store(record, adapter, _) => Some((record, adapter)),
             _ => None,
         });
     let (record, mean) = stored.unwrap();

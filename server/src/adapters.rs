@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use fl_core::adapter::{Adapter, AdapterHash};
+use fl_core::aggregate::OptimizerState;
 use fl_core::codec;
 use learner::peft;
 
@@ -16,6 +17,8 @@ use crate::error::ServerError;
 
 const UNFINISHED: &str = ".unfinished-";
 const ROUND: &str = "round-";
+/// What the server's optimizer kept, beside the adapter; where none is used there is no such file.
+const OPTIMIZER: &str = "server_optimizer.safetensors";
 
 /// The adapters of one room.
 #[derive(Clone, Debug)]
@@ -34,10 +37,16 @@ impl Adapters {
     }
 
     /// Writes a round's adapter durably, beside PEFT's configuration of it.
-    pub(crate) fn write(&self, round: u32, config: &[u8], adapter: &Adapter) -> io::Result<()> {
+    pub(crate) fn write(
+        &self,
+        round: u32,
+        config: &[u8],
+        adapter: &Adapter,
+        optimizer: &OptimizerState,
+    ) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
         let unfinished = self.folder.join(format!("{UNFINISHED}{round:05}"));
-        let written = self.write_under(&unfinished, round, config, adapter);
+        let written = self.write_under(&unfinished, round, config, adapter, optimizer);
         if written.is_err() {
             // The cause is what counts, and what is left behind goes at the next start.
             let _ = fs::remove_dir_all(&unfinished);
@@ -51,12 +60,16 @@ impl Adapters {
         round: u32,
         config: &[u8],
         adapter: &Adapter,
+        optimizer: &OptimizerState,
     ) -> io::Result<()> {
         remove(unfinished)?;
         fs::create_dir(unfinished)?;
         write_durably(&unfinished.join(peft::CONFIG), config)?;
         let weights = peft::weights(adapter);
         write_durably(&unfinished.join(peft::WEIGHTS), &weights)?;
+        if *optimizer != OptimizerState::default() {
+            write_durably(&unfinished.join(OPTIMIZER), &optimizer.encode())?;
+        }
         flush_folder(unfinished)?;
         let finished = self.round_folder(round);
         // A round that was written but never became part of the history.
@@ -65,7 +78,8 @@ impl Adapters {
         flush_folder(&self.folder)
     }
 
-    /// Reads a round's adapter. `Ok(Err(_))` says why it is not whole.
+    /// Reads a round's adapter and the state of the server's optimizer. `Ok(Err(_))` says why they
+    /// are not whole.
     ///
     /// # Errors
     /// [`ServerError::Unreadable`] when a file is there and the system does not give it out.
@@ -73,14 +87,10 @@ impl Adapters {
         &self,
         round: u32,
         expected: Option<AdapterHash>,
-    ) -> Result<Result<Adapter, String>, ServerError> {
+    ) -> Result<Result<(Adapter, OptimizerState), String>, ServerError> {
         let path = self.round_folder(round).join(peft::WEIGHTS);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Err(format!("{} is missing", path.display())));
-            }
-            Err(error) => return Err(ServerError::unreadable(&path, &error)),
+        let Some(bytes) = read_if_there(&path)? else {
+            return Ok(Err(format!("{} is missing", path.display())));
         };
         let adapter = match codec::decode_adapter(&bytes) {
             Ok(adapter) => adapter,
@@ -94,7 +104,15 @@ impl Adapters {
         if let Err(error) = adapter.layout().check(&adapter) {
             return Ok(Err(format!("{}: {error}", path.display())));
         }
-        Ok(Ok(adapter))
+        let path = self.round_folder(round).join(OPTIMIZER);
+        let optimizer = match read_if_there(&path)? {
+            Some(bytes) => OptimizerState::decode(&bytes),
+            None => Ok(OptimizerState::default()),
+        };
+        Ok(match optimizer {
+            Ok(optimizer) => Ok((adapter, optimizer)),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        })
     }
 
     /// Rounds that have a directory.
@@ -132,6 +150,14 @@ impl Adapters {
 
     fn round_folder(&self, round: u32) -> PathBuf {
         self.folder.join(format!("{ROUND}{round:05}"))
+    }
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, ServerError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(ServerError::unreadable(path, &error)),
     }
 }
 
@@ -180,19 +206,43 @@ mod tests {
         (folder, adapters)
     }
 
+    fn write(adapters: &Adapters, round: u32, value: f32, optimizer: &OptimizerState) {
+        let written = adapters.write(round, b"{}", &adapter(value), optimizer);
+        written.unwrap();
+    }
+
+    fn write_plain(adapters: &Adapters, round: u32, value: f32) {
+        write(adapters, round, value, &OptimizerState::default());
+    }
+
     #[test]
     fn written_adapter_is_read_back() {
         let (_folder, adapters) = adapters();
-        adapters.write(1, b"{}", &adapter(1.0)).unwrap();
-        adapters.write(1, b"{}", &adapter(2.0)).unwrap();
+        let optimizer = OptimizerState {
+            momentum: adapter(0.5),
+            variance: adapter(0.25),
+        };
+        write_plain(&adapters, 1, 1.0);
+        write(&adapters, 1, 2.0, &optimizer);
         let read = adapters.read(1, Some(adapter(2.0).hash())).unwrap();
-        assert_eq!(read.unwrap(), adapter(2.0));
+        assert_eq!(read.unwrap(), (adapter(2.0), optimizer));
+        write_plain(&adapters, 1, 2.0);
+        let read = adapters.read(1, None).unwrap().unwrap();
+        assert_eq!(read, (adapter(2.0), OptimizerState::default()));
+        fs::write(adapters.round_folder(1).join(OPTIMIZER), b"short").unwrap();
+        assert!(
+            adapters
+                .read(1, None)
+                .unwrap()
+                .unwrap_err()
+                .contains(OPTIMIZER)
+        );
     }
 
     #[test]
     fn damage_is_told_from_absence() {
         let (_folder, adapters) = adapters();
-        adapters.write(1, b"{}", &adapter(1.0)).unwrap();
+        write_plain(&adapters, 1, 1.0);
         let says = |round, hash| adapters.read(round, hash).unwrap().unwrap_err();
         assert!(says(2, None).contains("is missing"));
         assert!(says(1, Some(adapter(2.0).hash())).contains("expected hash"));
@@ -205,7 +255,7 @@ mod tests {
     #[test]
     fn half_written_round_is_no_round() {
         let (_folder, adapters) = adapters();
-        adapters.write(1, b"{}", &adapter(1.0)).unwrap();
+        write_plain(&adapters, 1, 1.0);
         let half = adapters.folder.join(format!("{UNFINISHED}00002"));
         fs::create_dir(&half).unwrap();
         fs::write(half.join(peft::WEIGHTS), b"half").unwrap();
@@ -219,7 +269,7 @@ mod tests {
     fn only_the_rounds_to_keep_stay() {
         let (_folder, adapters) = adapters();
         for round in 0..4 {
-            adapters.write(round, b"{}", &adapter(1.0)).unwrap();
+            write_plain(&adapters, round, 1.0);
         }
         adapters.keep_only(&[1, 3, 9].into()).unwrap();
         assert_eq!(adapters.rounds().unwrap(), [1, 3].into());

@@ -14,6 +14,8 @@ pub struct ServerConfig {
     /// Origins other than the server's own whose pages may open WebSockets, e.g.
     /// `https://example.org`.
     pub allowed_origins: Vec<String>,
+    /// Whether every update that counts is kept, for [`crate::recording`].
+    pub record: bool,
     /// What one server holds and bears.
     pub limits: Limits,
 }
@@ -24,6 +26,7 @@ impl Default for ServerConfig {
             data_dir: PathBuf::from("lpfl-data"),
             models: Vec::new(),
             allowed_origins: Vec::new(),
+            record: false,
             limits: Limits::default(),
         }
     }

@@ -2,11 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use fl_core::adapter::Adapter;
+use fl_core::aggregate::OptimizerState;
+use fl_core::codec::{CodecError, FRAME_LIMIT, decode_adapter, decode_binary, encode_adapter};
 use fl_core::member::MemberRecord;
-use fl_core::protocol::{Evaluated, ModelInfo, RoundRecord};
+use fl_core::protocol::{ClientHeader, ClientId, Evaluated, ModelInfo, RoundRecord};
+use fl_core::replay::RecordedUpdate;
 use fl_core::room::Activity;
 use fl_core::settings::RoomSettings;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -15,7 +19,7 @@ use crate::secrets::OwnerHash;
 use crate::store::{Change, NewRoom};
 
 /// Format of the tables, in SQLite's `user_version`.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 /// Round records read back for one room; the room keeps no more either.
 const HISTORY: i64 = 2_000;
 
@@ -49,6 +53,26 @@ CREATE TABLE evaluations (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Tables of format 2, for rooms that are recorded.
+const RECORDING_TABLES: &str = "
+CREATE TABLE updates (
+    id INTEGER PRIMARY KEY,
+    room TEXT NOT NULL REFERENCES rooms (code) ON DELETE CASCADE,
+    round INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    client INTEGER NOT NULL,
+    frame BLOB NOT NULL
+) STRICT;
+CREATE INDEX updates_of_round ON updates (room, round, attempt);
+CREATE TABLE bases (
+    room TEXT NOT NULL REFERENCES rooms (code) ON DELETE CASCADE,
+    round INTEGER NOT NULL,
+    adapter BLOB NOT NULL,
+    optimizer BLOB NOT NULL,
+    PRIMARY KEY (room, round)
+) STRICT;
+";
+
 /// The open database.
 pub(crate) struct Database {
     path: PathBuf,
@@ -75,6 +99,8 @@ pub(crate) enum DatabaseError {
     },
     #[error("the owner's hash has another length than 32 bytes")]
     Owner,
+    #[error("a recorded update or adapter is not as this program writes it: {0}")]
+    Recorded(#[from] CodecError),
 }
 
 impl Database {
@@ -101,9 +127,38 @@ impl Database {
                 known: FORMAT,
             });
         }
-        if found == 0 {
-            let tables = format!("BEGIN; {TABLES} PRAGMA user_version = {FORMAT}; COMMIT;");
+        let missing = match found {
+            0 => [TABLES, RECORDING_TABLES].concat(),
+            1 => RECORDING_TABLES.into(),
+            _ => String::new(),
+        };
+        if !missing.is_empty() {
+            let tables = format!("BEGIN; {missing} PRAGMA user_version = {FORMAT}; COMMIT;");
             connection.execute_batch(&tables).map_err(failed)?;
+        }
+        Ok(Self {
+            path: path.into(),
+            connection,
+        })
+    }
+
+    /// Opens a database that another program may be writing.
+    pub(crate) fn open_to_read(path: &Path) -> Result<Self, ServerError> {
+        let failed = |error: rusqlite::Error| ServerError::unreadable(path, &error);
+        if !path.is_file() {
+            return Err(ServerError::NoDatabase { path: path.into() });
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        let found: i64 = connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(failed)?;
+        if found != FORMAT {
+            return Err(ServerError::RecordingFormat {
+                path: path.into(),
+                found,
+                known: FORMAT,
+            });
         }
         Ok(Self {
             path: path.into(),
@@ -138,17 +193,90 @@ impl Database {
         read().map_err(|error| self.failed(error))
     }
 
+    /// A room's settings and all its rounds, oldest first.
+    pub(crate) fn rounds(
+        &self,
+        code: &str,
+    ) -> Result<(RoomSettings, Vec<RoundRecord>), ServerError> {
+        let read = || {
+            let sql = "SELECT record FROM rounds WHERE room = ?1 ORDER BY round, attempt";
+            Ok((self.head(code)?.settings, self.records("round", sql, code)?))
+        };
+        read().map_err(|error| self.failed(error))
+    }
+
+    /// The global adapter and the optimizer's state after a round, where they were recorded.
+    pub(crate) fn base(
+        &self,
+        code: &str,
+        round: u32,
+    ) -> Result<Option<(Adapter, OptimizerState)>, ServerError> {
+        let read = || -> Result<_, DatabaseError> {
+            let sql = "SELECT adapter, optimizer FROM bases WHERE room = ?1 AND round = ?2";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let found = statement.query_row(params![code, round], |row| {
+                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?))
+            });
+            let Some((adapter, optimizer)) = found.optional()? else {
+                return Ok(None);
+            };
+            let base = (
+                decode_adapter(&adapter)?,
+                OptimizerState::decode(&optimizer)?,
+            );
+            Ok(Some(base))
+        };
+        read().map_err(|error| self.failed(error))
+    }
+
+    /// The recorded updates of an attempt at a round, in the order in which they came.
+    pub(crate) fn updates(
+        &self,
+        code: &str,
+        round: u32,
+        attempt: u32,
+    ) -> Result<Vec<RecordedUpdate>, ServerError> {
+        let read = || -> Result<_, DatabaseError> {
+            let sql = "SELECT client, frame FROM updates
+                WHERE room = ?1 AND round = ?2 AND attempt = ?3 ORDER BY id";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![code, round, attempt], |row| {
+                Ok((row.get::<_, u32>(0)?, row.get::<_, Vec<u8>>(1)?))
+            })?;
+            let update = |row: rusqlite::Result<(u32, Vec<u8>)>| {
+                let (client, frame) = row?;
+                let (ClientHeader::Report(report), body) = decode_binary(&frame, FRAME_LIMIT)?;
+                Ok(RecordedUpdate {
+                    client: ClientId(client),
+                    report,
+                    body,
+                })
+            };
+            rows.map(update).collect()
+        };
+        read().map_err(|error| self.failed(error))
+    }
+
     /// Forgets the rounds after this one, whose adapters are lost.
     pub(crate) fn fall_back(&mut self, code: &str, round: u32) -> Result<(), ServerError> {
         let mut change = || -> Result<(), DatabaseError> {
             let transaction = self.connection.transaction()?;
-            for table in ["rounds", "evaluations"] {
+            for table in ["rounds", "evaluations", "bases"] {
                 let sql = format!("DELETE FROM {table} WHERE room = ?1 AND round > ?2");
                 transaction.execute(&sql, params![code, round])?;
             }
             Ok(transaction.commit()?)
         };
         change().map_err(|error| self.failed(error))
+    }
+
+    /// Forgets the recorded updates of the rounds after this one.
+    pub(crate) fn forget_updates(&self, code: &str, round: u32) -> Result<(), ServerError> {
+        let sql = "DELETE FROM updates WHERE room = ?1 AND round > ?2";
+        let forgotten = self.connection.execute(sql, params![code, round]);
+        forgotten
+            .map(|_| ())
+            .map_err(|error| self.failed(error.into()))
     }
 
     /// Makes all changes durable, or none.
@@ -267,6 +395,25 @@ fn apply(transaction: &Transaction<'_>, room: &str, change: &Change) -> Result<(
         Change::Evaluated(evaluated) => execute(
             "INSERT OR REPLACE INTO evaluations (room, round, record) VALUES (?1, ?2, ?3)",
             &[&room, &evaluated.round, &text("evaluation", evaluated)?],
+        )?,
+        Change::Update(update) => execute(
+            "INSERT INTO updates (room, round, attempt, client, frame) VALUES (?1, ?2, ?3, ?4, ?5)",
+            &[
+                &room,
+                &update.round,
+                &update.attempt,
+                &update.client.0,
+                &&update.frame[..],
+            ],
+        )?,
+        Change::Base(base) => execute(
+            "INSERT OR REPLACE INTO bases (room, round, adapter, optimizer) VALUES (?1, ?2, ?3, ?4)",
+            &[
+                &room,
+                &base.round,
+                &encode_adapter(&base.global),
+                &base.optimizer.encode(),
+            ],
         )?,
     };
     Ok(())

@@ -35,6 +35,14 @@ pub enum ServerError {
         /// What the database says.
         reason: String,
     },
+    /// There is no database where one is to be read.
+    #[error(
+        "{path}: expected the database of a server; name the folder that it was started with (--data-dir)"
+    )]
+    NoDatabase {
+        /// The file.
+        path: PathBuf,
+    },
     /// The database was written by a newer program.
     #[error("{path} has format {found}, this program knows {known}; use a newer lpfl")]
     DatabaseFormat {
@@ -43,6 +51,16 @@ pub enum ServerError {
         /// The format found.
         found: i64,
         /// The newest format known.
+        known: i64,
+    },
+    /// The database to be replayed was written by another version of this program.
+    #[error("{path} has format {found}, this program replays {known}; use the lpfl that wrote it")]
+    RecordingFormat {
+        /// The file.
+        path: PathBuf,
+        /// The format found.
+        found: i64,
+        /// The format replayed.
         known: i64,
     },
     /// A stored file that was there cannot be read now.

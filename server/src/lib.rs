@@ -17,6 +17,7 @@ pub mod model_folder;
 mod models;
 mod outbox;
 mod pace;
+pub mod recording;
 mod restore;
 mod room_actor;
 mod rooms;
@@ -72,6 +73,7 @@ impl Server {
             data_dir,
             models,
             allowed_origins,
+            record,
             limits,
         } = config;
         let opened = tokio::task::spawn_blocking(move || {
@@ -90,6 +92,7 @@ impl Server {
         let rooms = Rooms::new(
             Arc::clone(&library),
             store,
+            record,
             limits.clone(),
             stop.clone(),
             tasks.clone(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use fl_core::adapter::{Adapter, AdapterHash};
+use fl_core::aggregate::OptimizerState;
 use fl_core::protocol::{RoundOutcome, RoundRecord};
 use fl_core::room::RoomState;
 
@@ -37,7 +38,7 @@ pub(crate) fn restore(
         adapters
             .clean()
             .map_err(|error| ServerError::unreadable(adapters.folder(), &error))?;
-        let (completed, global) = newest_whole(&stored, &adapters)?;
+        let (completed, (global, optimizer)) = newest_whole(&stored, &adapters)?;
         let stored = match completed < newest_completed(&stored.history) {
             true => {
                 store.database.fall_back(&code, completed)?;
@@ -45,6 +46,8 @@ pub(crate) fn restore(
             }
             false => stored,
         };
+        // Of a round that was going on when the server ended: it begins anew.
+        store.database.forget_updates(&code, completed)?;
         tracing::info!(room = code, completed, "room restored");
         rooms.push(RestoredRoom {
             owner: stored.room.owner,
@@ -53,6 +56,7 @@ pub(crate) fn restore(
                 settings: stored.room.settings,
                 model: stored.room.model,
                 global: Arc::new(global),
+                optimizer: Arc::new(optimizer),
                 completed,
                 activity: stored.room.activity,
                 members: stored.members,
@@ -97,13 +101,16 @@ fn hash(record: &RoundRecord) -> Option<AdapterHash> {
     }
 }
 
-fn newest_whole(stored: &StoredRoom, adapters: &Adapters) -> Result<(u32, Adapter), ServerError> {
+fn newest_whole(
+    stored: &StoredRoom,
+    adapters: &Adapters,
+) -> Result<(u32, (Adapter, OptimizerState)), ServerError> {
     let completed = stored.history.iter().rev();
     let completed = completed.filter_map(|record| Some((record.round, Some(hash(record)?))));
     let mut damage = String::new();
     for (round, expected) in completed.chain([(0, None)]) {
         match adapters.read(round, expected)? {
-            Ok(adapter) => return Ok((round, adapter)),
+            Ok(whole) => return Ok((round, whole)),
             Err(reason) => {
                 tracing::warn!(room = stored.room.code, round, reason, "adapter not whole");
                 if damage.is_empty() {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use fl_core::adapter::{Adapter, AdapterHash};
 use fl_core::codec;
 use fl_core::error::Fault;
-use fl_core::protocol::{ClientMessage, Evaluated, Report, ServerHeader, ServerMessage};
+use fl_core::protocol::{ClientId, ClientMessage, Evaluated, Report, ServerHeader, ServerMessage};
 use fl_core::room::{ConnectionId, Effect, Hello, Millis, OwnerCommand, Room};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
@@ -21,7 +21,7 @@ use crate::config::Limits;
 use crate::evaluation::Evaluator;
 use crate::outbox::{Outbox, Outgoing};
 use crate::secrets;
-use crate::store::{Change, Store};
+use crate::store::{Change, RecordedBase, RecordedFrame, Store};
 
 /// Parameters above which adding and hashing adapters leaves the task's thread to others.
 const HEAVY_PARAMETERS: usize = 128 * 1024;
@@ -46,6 +46,8 @@ pub(crate) enum Input {
         report: Box<Report>,
         adapter: Adapter,
         bytes: usize,
+        /// As it came, in a room that is recorded.
+        frame: Option<Bytes>,
     },
     /// A connection is gone.
     Gone { connection: ConnectionId },
@@ -106,6 +108,7 @@ impl RoomActor {
     /// Runs until `stop` or until nobody can send any more; a round being stored is finished.
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Input>, stop: CancellationToken) {
         self.evaluate_unless_known();
+        self.record_base().await;
         loop {
             self.tick();
             self.carry_out().await;
@@ -179,7 +182,14 @@ impl RoomActor {
                 report,
                 adapter,
                 bytes,
-            } => self.heavily(|room| room.report(connection, &report, &adapter, bytes, now)),
+                frame,
+            } => {
+                let counts =
+                    self.heavily(|room| room.report(connection, &report, &adapter, bytes, now));
+                if let (Some(client), Some(frame)) = (counts, frame) {
+                    self.record(client, &report, frame).await;
+                }
+            }
             Input::Gone { connection } => {
                 self.connections.remove(&connection);
                 self.heavily(|room| room.disconnected(connection, now));
@@ -212,6 +222,36 @@ impl RoomActor {
                 self.room.hello(connection, hello, token, now);
             }
             Err(fault) => outbox.refuse(fault),
+        }
+    }
+
+    /// Keeps where the room stands, so that a replay can begin here.
+    async fn record_base(&self) {
+        let (round, global, _) = self.room.global();
+        let goes_on = round < self.room.settings().round.rounds;
+        if self.room.is_recorded() && goes_on {
+            let base = RecordedBase {
+                round,
+                global: Arc::clone(global),
+                optimizer: Arc::clone(self.room.optimizer()),
+            };
+            let change = Change::Base(Box::new(base));
+            self.store.note(self.room.code(), change).await;
+        }
+    }
+
+    /// Keeps an update that counts; its round is stored after it. The room waits until it is
+    /// written, so that no more than one update a room is held for it.
+    async fn record(&self, client: ClientId, report: &Report, frame: Bytes) {
+        let update = RecordedFrame {
+            client,
+            round: report.round,
+            attempt: report.attempt,
+            frame,
+        };
+        let change = Change::Update(Box::new(update));
+        if let Err(error) = self.store.commit(self.room.code(), change).await {
+            tracing::error!(room = self.room.code(), %error, "an update is not recorded");
         }
     }
 
@@ -287,12 +327,14 @@ impl RoomActor {
                     outbox.refuse(fault);
                 }
             }
-            Effect::Store(record, adapter) => {
+            Effect::Store(record, adapter, optimizer) => {
                 let (store, code) = (self.store.clone(), code.to_owned());
                 let config = self.adapter_config.clone();
                 let kept = self.kept(record.round);
                 self.storing.spawn(async move {
-                    store.complete(&code, config, record, adapter).await?;
+                    store
+                        .complete(&code, config, record, adapter, optimizer)
+                        .await?;
                     store.prune(&code, kept).await;
                     Ok(())
                 });
@@ -373,6 +415,7 @@ impl RoomActor {
             view: self.room.view(now),
             settings: self.room.settings(),
             model: self.room.model(),
+            recorded: self.room.is_recorded(),
             history: self.room.history().collect(),
             evaluations: self.room.evaluations(),
         })
@@ -385,6 +428,7 @@ struct Inspection<'a> {
     view: fl_core::protocol::RoomView,
     settings: &'a fl_core::settings::RoomSettings,
     model: &'a fl_core::protocol::ModelInfo,
+    recorded: bool,
     history: Vec<&'a fl_core::protocol::RoundRecord>,
     evaluations: &'a [Evaluated],
 }

@@ -38,12 +38,15 @@ pub(crate) struct RoomHandle {
     pub(crate) adapter_config: Bytes,
     /// Most bytes of an update's frame.
     pub(crate) frame_limit: usize,
+    /// Whether its updates are kept as they come.
+    pub(crate) recorded: bool,
 }
 
 /// All rooms.
 pub(crate) struct Rooms {
     library: Arc<Library>,
     store: Store,
+    record: bool,
     limits: Limits,
     turns: Arc<Semaphore>,
     stop: CancellationToken,
@@ -65,6 +68,7 @@ impl Rooms {
     pub(crate) fn new(
         library: Arc<Library>,
         store: Store,
+        record: bool,
         limits: Limits,
         stop: CancellationToken,
         tasks: TaskTracker,
@@ -72,6 +76,7 @@ impl Rooms {
         Self {
             library,
             store,
+            record,
             limits,
             turns: Arc::new(Semaphore::new(EVALUATIONS_AT_ONCE)),
             stop,
@@ -142,7 +147,10 @@ impl Rooms {
         }
     }
 
-    fn open(&self, room: Room, owner: OwnerHash) {
+    fn open(&self, mut room: Room, owner: OwnerHash) {
+        if self.record {
+            room.say_recorded();
+        }
         let code = room.code().to_owned();
         let frame_limit = frame_limit(&room.global().1.layout());
         self.largest_frame.fetch_max(frame_limit, Ordering::Relaxed);
@@ -162,6 +170,7 @@ impl Rooms {
             owner,
             adapter_config,
             frame_limit,
+            recorded: self.record,
         };
         let mut by_code = self.by_code.write().unwrap_or_else(PoisonError::into_inner);
         by_code.insert(code, handle);

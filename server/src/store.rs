@@ -11,6 +11,7 @@ use std::thread;
 
 use bytes::Bytes;
 use fl_core::adapter::Adapter;
+use fl_core::aggregate::OptimizerState;
 use fl_core::member::MemberRecord;
 use fl_core::protocol::{ClientId, Evaluated, ModelInfo, RoundRecord};
 use fl_core::room::Activity;
@@ -46,6 +47,28 @@ pub(crate) enum Change {
     Forget(ClientId),
     Round(Box<RoundRecord>),
     Evaluated(Evaluated),
+    /// An update that counts, of a room that is recorded.
+    Update(Box<RecordedFrame>),
+    /// Where a recording begins, or goes on after a start of the server.
+    Base(Box<RecordedBase>),
+}
+
+/// An update as it came, for a replay.
+#[derive(Debug)]
+pub(crate) struct RecordedFrame {
+    pub(crate) client: ClientId,
+    pub(crate) round: u32,
+    pub(crate) attempt: u32,
+    pub(crate) frame: Bytes,
+}
+
+/// A room's state between two rounds, for a replay.
+#[derive(Debug)]
+pub(crate) struct RecordedBase {
+    /// Rounds completed.
+    pub(crate) round: u32,
+    pub(crate) global: Arc<Adapter>,
+    pub(crate) optimizer: Arc<OptimizerState>,
 }
 
 /// A change of one room, and whom to tell that it is durable.
@@ -75,7 +98,7 @@ impl Store {
         fs::create_dir_all(folder.join("rooms"))
             .map_err(|error| ServerError::data_folder(folder, &error))?;
         let lock = lock(folder)?;
-        let database = Database::open(&folder.join("lpfl.sqlite"))?;
+        let database = Database::open(&database_file(folder))?;
         Ok(OpenedStore {
             folder: folder.into(),
             database,
@@ -113,7 +136,8 @@ impl Store {
         first: Arc<Adapter>,
     ) -> Result<(), String> {
         let code = room.code.clone();
-        self.write_adapter(&code, 0, config, first).await?;
+        self.write_adapter(&code, 0, config, first, Arc::default())
+            .await?;
         self.commit(&code, Change::Room(Box::new(room))).await
     }
 
@@ -124,8 +148,9 @@ impl Store {
         config: Bytes,
         record: RoundRecord,
         adapter: Arc<Adapter>,
+        optimizer: Arc<OptimizerState>,
     ) -> Result<(), String> {
-        self.write_adapter(code, record.round, config, adapter)
+        self.write_adapter(code, record.round, config, adapter, optimizer)
             .await?;
         self.commit(code, Change::Round(Box::new(record))).await
     }
@@ -145,11 +170,11 @@ impl Store {
         round: u32,
         config: Bytes,
         adapter: Arc<Adapter>,
+        optimizer: Arc<OptimizerState>,
     ) -> Result<(), String> {
         let adapters = self.adapters(code);
-        let written =
-            tokio::task::spawn_blocking(move || adapters.write(round, &config, &adapter)).await;
-        match written {
+        let write = move || adapters.write(round, &config, &adapter, &optimizer);
+        match tokio::task::spawn_blocking(write).await {
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         }
@@ -228,6 +253,11 @@ fn write(database: &mut Database, mut queue: mpsc::Receiver<Job>) {
             }
         }
     }
+}
+
+/// The database of a data folder.
+pub(crate) fn database_file(folder: &Path) -> PathBuf {
+    folder.join("lpfl.sqlite")
 }
 
 fn room_adapters(folder: &Path, code: &str) -> Adapters {

@@ -8,6 +8,7 @@
 
 mod hostile;
 mod http;
+mod recording;
 mod restart;
 mod sessions;
 mod support;

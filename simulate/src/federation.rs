@@ -346,7 +346,7 @@ impl Federation {
         let mut effects = VecDeque::from(self.room.take_effects());
         while let Some(effect) = effects.pop_front() {
             match effect {
-                Effect::Store(record, _) => {
+                Effect::Store(record, ..) => {
                     self.ended = Some(record);
                     self.room.stored(self.now);
                     effects.extend(self.room.take_effects());

@@ -98,10 +98,11 @@ describe('reduce', () => {
 describe('watch', () => {
   it('fills a room from outside without joining it', () => {
     const { settings, model } = welcome;
-    const info = { view: view({}), settings, model, history: [record(1, 1)], evaluations: [] };
+    const info = { view: view({}), settings, model, recorded: true, history: [record(1, 1)], evaluations: [] };
     const room = watch(emptyRoom, info, 0);
     expect(room.me).toBeNull();
     expect(room.history).toHaveLength(1);
     expect(room.link.state).toBe('idle');
+    expect(room.recorded).toBe(true);
   });
 });

@@ -79,13 +79,14 @@ export const settings: RoomSettings = {
 };
 
 export const welcome: Welcome = {
-  protocol: 2,
+  protocol: 3,
   room: 'ROOM',
   client: 1,
   resume: 'token',
   shard: 0,
   settings,
   model: { name: 'default', parameters: 1000, files: [] },
+  recorded: false,
   history: [],
   evaluations: [],
 };

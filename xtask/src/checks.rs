@@ -32,7 +32,7 @@ enum Work {
 }
 
 /// All checks in the order in which they run; the names are those of `--only` and `--skip`.
-const CHECKS: [Check; 14] = [
+const CHECKS: [Check; 15] = [
     Check {
         name: "format",
         work: Work::Cargo(&["fmt", "--all", "--check"]),
@@ -56,9 +56,24 @@ const CHECKS: [Check; 14] = [
     },
     Check {
         name: "native",
-        // Tests that need browsers or the built binary are `#[ignore]`d; the last step runs them.
+        // Tests that need browsers, the built binary or an optimised build are `#[ignore]`d; later
+        // steps run them.
         work: Work::Cargo(&["test", "--workspace", "--no-fail-fast"]),
         mend: "mend what the failed tests name",
+    },
+    Check {
+        name: "protocol",
+        // Ten thousand clients on a virtual clock, which only an optimised build does in time.
+        work: Work::Cargo(&[
+            "test",
+            "--release",
+            "--package=fl-core",
+            "--test=federation",
+            "--",
+            "--ignored",
+            "--nocapture",
+        ]),
+        mend: "mend what the failed test names",
     },
     Check {
         name: "interop",

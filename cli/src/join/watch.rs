@@ -165,7 +165,11 @@ impl Watcher {
             }
             Event::Welcomed(welcome) => {
                 let (title, room) = (&welcome.settings.title, &welcome.room);
-                Some(format!("{name}: in room {room}, “{title}”"))
+                let recorded = match welcome.recorded {
+                    true => "; the server keeps each update as it is",
+                    false => "",
+                };
+                Some(format!("{name}: in room {room}, “{title}”{recorded}"))
             }
             Event::Texts {
                 gold_by_label,

@@ -41,6 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         files: folder.weights().to_vec(),
         stored_bytes: folder.bytes(),
         peak_memory: peak_memory(),
+        full_update_bytes: model.parameters * 4,
         model,
     };
     match arguments.json {
@@ -63,6 +64,8 @@ struct Report {
     peak_memory: Option<u64>,
     /// What the chosen rank and targets add; the model's own field has every target.
     adapter: Adapter,
+    /// Bytes of an update in f32 that trains every parameter, as FP-FL does.
+    full_update_bytes: u64,
 }
 
 /// What LoRA adds.
@@ -132,7 +135,14 @@ impl fmt::Display for Report {
             let peak = BinaryBytes(peak);
             writeln!(f, "{:<14}{peak}, {share:.2} times the model", "peak memory")?;
         }
-        self.adapter.fmt(f)
+        self.adapter.fmt(f)?;
+        let (full, lora) = (self.full_update_bytes, self.adapter.bytes);
+        let times = full as f64 / lora.max(1) as f64;
+        let full = BinaryBytes(full);
+        writeln!(
+            f,
+            "all parameters: {full} an update in f32, {times:.0} times LoRA's"
+        )
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use super::Trained;
 use crate::adapter::{Adapter, Matrix};
-use crate::codec::{CodecError, decode_adapter, encode_adapter};
+use crate::codec::{CodecError, decode_adapters, encode_adapter};
 use crate::settings::{Adaptive, ServerOptimizer};
 
 const MOMENTUM: &str = "momentum/";
@@ -45,7 +45,7 @@ impl OptimizerState {
     /// [`CodecError::Body`] when it is something else.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         let mut state = Self::default();
-        for (name, matrix) in decode_adapter(bytes)?.matrices {
+        for (name, matrix) in decode_adapters(bytes, 2)?.matrices {
             let (part, name) = match (name.strip_prefix(MOMENTUM), name.strip_prefix(VARIANCE)) {
                 (Some(name), _) => (&mut state.momentum, name),
                 (_, Some(name)) => (&mut state.variance, name),
@@ -157,6 +157,7 @@ impl Adaptive {
 mod tests {
     use super::*;
     use crate::aggregate::testing::{lora, row, values};
+    use crate::codec::MATRICES_LIMIT;
 
     const ADAPTIVE: Adaptive = Adaptive {
         learning_rate: 0.5,
@@ -203,6 +204,20 @@ mod tests {
             found.iter().zip(expected).all(near),
             "{found:?}, expected {expected:?}"
         );
+    }
+
+    #[test]
+    fn state_of_the_largest_adapter_is_read_back() {
+        let one = || row(&[1.0]).matrices.into_values().next().unwrap();
+        let named = |number: usize| (format!("m{number}.lora_A.weight"), one());
+        let largest = Adapter {
+            matrices: (0..MATRICES_LIMIT).map(named).collect(),
+        };
+        let state = OptimizerState {
+            momentum: largest.clone(),
+            variance: largest,
+        };
+        assert_eq!(OptimizerState::decode(&state.encode()), Ok(state));
     }
 
     #[test]

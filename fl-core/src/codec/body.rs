@@ -134,9 +134,14 @@ fn encode<'a>(tensors: impl Iterator<Item = (&'a String, Type, &'a Matrix)>) -> 
 /// [`CodecError::Body`] unless they hold matrices of those types only, at most [`MATRICES_LIMIT`],
 /// with no more values than f32 values fit in a frame.
 pub fn decode_adapter(bytes: &[u8]) -> Result<Adapter, CodecError> {
+    decode_adapters(bytes, 1)
+}
+
+/// Reads a body that holds the matrices of so many adapters.
+pub(crate) fn decode_adapters(bytes: &[u8], adapters: usize) -> Result<Adapter, CodecError> {
     let body = |error: String| CodecError::Body(error);
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| body(error.to_string()))?;
-    within_limit(tensors.len(), MATRICES_LIMIT, "matrices")?;
+    within_limit(tensors.len(), adapters * MATRICES_LIMIT, "matrices")?;
     let mut matrices = BTreeMap::new();
     let mut total = 0usize;
     for (name, view) in tensors.iter() {
@@ -147,7 +152,7 @@ pub fn decode_adapter(bytes: &[u8]) -> Result<Adapter, CodecError> {
             )));
         };
         total = total.saturating_add(view.data().len() / kind.bytes());
-        within_limit(total, VALUES_LIMIT, "values")?;
+        within_limit(total, adapters * VALUES_LIMIT, "values")?;
         let values = kind.decode(view.data());
         matrices.insert(
             name.to_owned(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::adapter::Adapter;
+use crate::aggregate::OptimizerState;
 use crate::error::Fault;
 use crate::member::MemberRecord;
 use crate::protocol::{ClientId, RoundRecord, ServerMessage};
@@ -29,9 +30,9 @@ pub enum Effect {
     BroadcastGlobal,
     /// Send why, then close the connection.
     Close(ConnectionId, Fault),
-    /// Store the round and its adapter durably, then call [`Room::stored`] or
-    /// [`Room::store_failed`].
-    Store(RoundRecord, Arc<Adapter>),
+    /// Store the round, its adapter and the server optimizer's state durably, then call
+    /// [`Room::stored`] or [`Room::store_failed`].
+    Store(RoundRecord, Arc<Adapter>, Arc<OptimizerState>),
     /// Store the record of a round that changed nothing.
     StoreAbandoned(RoundRecord),
     /// Store a member's record.

@@ -1,10 +1,7 @@
 //! Members come, say what they hold, go away and come back.
 
-use std::collections::BTreeSet;
-
 use super::{ConnectionId, Effect, Millis, Room};
 use crate::error::Fault;
-use crate::member::{Member, MemberRecord, TokenHash};
 use crate::protocol::{
     ClientId, ClientMessage, Evaluated, HISTORY_SENT, NAME_CHARACTERS, PROTOCOL_VERSION, Progress,
     ServerMessage, WELCOME_NAMED, Welcome,
@@ -48,15 +45,11 @@ impl Room {
             return Err(Fault::malformed("This connection said hello before."));
         }
         let name = checked_name(&hello.name)?;
-        let returning = hello.resume.as_deref().and_then(|token| {
-            let hash = TokenHash::of(token);
-            self.members
-                .iter()
-                .find(|(_, member)| member.record.token == hash)
-                .map(|(id, _)| *id)
-        });
+        let returning = hello.resume.as_deref();
+        let returning = returning.and_then(|token| self.members.find(token));
         let connected = self.connections.len() as u32;
-        let was_here = returning.is_some_and(|id| self.members[&id].connection.is_some());
+        let was_here = returning.is_some_and(|member| member.connection.is_some());
+        let returning = returning.map(|member| member.record.id);
         if connected >= self.settings.round.capacity && !was_here {
             return Err(Fault::room_full(self.settings.round.capacity));
         }
@@ -64,13 +57,13 @@ impl Room {
             (Some(id), Some(token)) => (id, token.clone()),
             _ => (self.add_member(&token, now), token),
         };
-        let Some(member) = self.members.get_mut(&id) else {
-            return Err(Fault::internal("The room lost track of this client."));
-        };
-        if let Some(old) = member.connect(connection, name) {
+        if let Some(old) = self.members.connect(id, connection, name) {
             self.connections.remove(&old);
             self.effects.push(Effect::Close(old, Fault::replaced()));
         }
+        let Some(member) = self.members.member(id) else {
+            return Err(Fault::internal("The room lost track of this client."));
+        };
         self.effects
             .push(Effect::StoreMember(member.record.clone()));
         self.connections.insert(connection, id);
@@ -81,36 +74,14 @@ impl Room {
     }
 
     fn add_member(&mut self, token: &str, now: Millis) -> ClientId {
-        if self.members.len() >= self.settings.round.capacity as usize * KEPT_PER_PLACE {
-            self.forget_longest_away();
-        }
-        let taken: BTreeSet<u32> = self
-            .members
-            .values()
-            .map(|member| member.record.shard)
-            .collect();
-        let shard = (0..)
-            .find(|shard| !taken.contains(shard))
-            .unwrap_or_default();
-        let id = ClientId(self.next_id);
-        self.next_id += 1;
-        let record = MemberRecord::new(id, TokenHash::of(token), shard);
-        self.members.insert(id, Member::new(record, now));
-        id
-    }
-
-    fn forget_longest_away(&mut self) {
-        let away = self
-            .members
-            .iter()
-            .filter(|(_, member)| member.connection.is_none());
-        let longest = away
-            .min_by_key(|(_, member)| member.away_since)
-            .map(|(id, _)| *id);
-        if let Some(id) = longest {
-            self.members.remove(&id);
+        let most = self.settings.round.capacity as usize * KEPT_PER_PLACE;
+        if self.members.len() >= most
+            && let Some(id) = self.members.longest_away()
+        {
+            self.members.remove(id);
             self.effects.push(Effect::ForgetMember(id));
         }
+        self.members.add(token, now)
     }
 
     fn welcome(&mut self, connection: ConnectionId, client: ClientId, resume: String) {
@@ -120,9 +91,13 @@ impl Room {
             room: self.code.clone(),
             client,
             resume,
-            shard: self.members[&client].record.shard,
+            shard: self
+                .members
+                .member(client)
+                .map_or(0, |member| member.record.shard),
             settings: self.settings.clone(),
             model: self.model.clone(),
+            recorded: self.recorded,
             history: self
                 .history
                 .iter()
@@ -144,9 +119,7 @@ impl Room {
         let Some(id) = self.connections.remove(&connection) else {
             return;
         };
-        if let Some(member) = self.members.get_mut(&id) {
-            member.disconnect(now);
-        }
+        self.members.disconnect(id, now);
         if let Some(round) = &mut self.round {
             round.went_away(id, now);
         }
@@ -190,10 +163,7 @@ impl Room {
         unlabelled: u32,
         now: Millis,
     ) {
-        if let Some(member) = self.members.get_mut(&id) {
-            member.ready = true;
-            (member.gold, member.unlabelled) = (gold, unlabelled);
-        }
+        self.members.make_ready(id, gold, unlabelled);
         self.changed = true;
         // A client that came back while its round goes on takes up its work again.
         if let Some(round) = &self.round
@@ -211,7 +181,7 @@ impl Room {
             .round
             .as_ref()
             .is_some_and(|round| round.number == progress.round);
-        if let (true, Some(member)) = (current, self.members.get_mut(&id)) {
+        if let (true, Some(member)) = (current, self.members.member_mut(id)) {
             member.follow(progress);
             self.changed = true;
         }
@@ -219,7 +189,7 @@ impl Room {
 
     pub(super) fn leave(&mut self, connection: ConnectionId, id: ClientId, now: Millis) {
         self.connections.remove(&connection);
-        self.members.remove(&id);
+        self.members.remove(id);
         self.effects.push(Effect::ForgetMember(id));
         self.changed = true;
         match self.round.as_ref().map(|round| round.number) {

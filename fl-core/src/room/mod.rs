@@ -6,6 +6,7 @@
 mod effect;
 mod joining;
 mod owner;
+mod roster;
 mod rounds;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -24,6 +25,8 @@ use crate::settings::{Quorum, RoomSettings, Start};
 pub use self::effect::{Activity, ConnectionId, Effect, Millis, OwnerCommand};
 pub use self::joining::Hello;
 
+use self::roster::Roster;
+
 /// How long a member whose connection broke stays on the roster.
 const AWAY_SHOWN_MS: Millis = 60_000;
 
@@ -38,6 +41,8 @@ pub struct RoomState {
     pub model: ModelInfo,
     /// The newest global adapter.
     pub global: Arc<Adapter>,
+    /// What the server's optimizer kept when it was made.
+    pub optimizer: Arc<OptimizerState>,
     /// Rounds completed.
     pub completed: u32,
     /// Whether it runs.
@@ -61,13 +66,11 @@ pub struct Room {
     completed: u32,
     attempt: u32,
     activity: Activity,
-    members: BTreeMap<ClientId, Member>,
+    members: Roster,
     connections: BTreeMap<ConnectionId, ClientId>,
-    next_id: u32,
     round: Option<Round>,
-    storing: Option<(RoundRecord, Arc<Adapter>, OptimizerState)>,
-    /// Not stored: after a restart the server's optimizer begins anew.
-    optimizer: OptimizerState,
+    storing: Option<(RoundRecord, Arc<Adapter>, Arc<OptimizerState>)>,
+    optimizer: Arc<OptimizerState>,
     residual: Option<Residual>,
     error: Option<ProductError>,
     not_before: Millis,
@@ -75,6 +78,7 @@ pub struct Room {
     evaluations: Vec<Evaluated>,
     effects: Vec<Effect>,
     changed: bool,
+    recorded: bool,
 }
 
 impl Room {
@@ -94,6 +98,7 @@ impl Room {
             settings,
             model,
             global: initial,
+            optimizer: Arc::default(),
             completed: 0,
             activity,
             members: Vec::new(),
@@ -104,11 +109,6 @@ impl Room {
 
     /// A room as it was stored. Its members are away until they connect again.
     pub fn restore(state: RoomState) -> Self {
-        let members: BTreeMap<_, _> = state
-            .members
-            .into_iter()
-            .map(|m| (m.id, Member::restore(m)))
-            .collect();
         let completed = state.completed;
         let attempt = state
             .history
@@ -124,12 +124,11 @@ impl Room {
             completed,
             attempt: attempt as u32,
             activity: state.activity,
-            next_id: members.keys().next_back().map_or(1, |id| id.0 + 1),
-            members,
+            members: Roster::restore(state.members),
             connections: BTreeMap::new(),
             round: None,
             storing: None,
-            optimizer: OptimizerState::default(),
+            optimizer: state.optimizer,
             residual: None,
             error: None,
             not_before: 0,
@@ -137,7 +136,18 @@ impl Room {
             evaluations: state.evaluations,
             effects: Vec::new(),
             changed: true,
+            recorded: false,
         }
+    }
+
+    /// The shell keeps every update that counts: everyone who joins is told so.
+    pub fn say_recorded(&mut self) {
+        self.recorded = true;
+    }
+
+    /// Whether the shell keeps every update.
+    pub fn is_recorded(&self) -> bool {
+        self.recorded
     }
 
     /// Code of the room.
@@ -160,14 +170,9 @@ impl Room {
         (self.completed, &self.global, self.hash)
     }
 
-    /// What the server's optimizer keeps; a simulation stores it, so that nothing begins anew.
-    pub fn optimizer(&self) -> &OptimizerState {
+    /// What the server's optimizer keeps from round to round.
+    pub fn optimizer(&self) -> &Arc<OptimizerState> {
         &self.optimizer
-    }
-
-    /// Gives a restored room its optimizer's state back.
-    pub fn resume_optimizer(&mut self, optimizer: OptimizerState) {
-        self.optimizer = optimizer;
     }
 
     /// What the last round's rule adds to the frozen weights, which only a simulation carries out.
@@ -228,7 +233,7 @@ impl Room {
         };
         let members: Vec<MemberView> = self
             .members
-            .values()
+            .iter()
             .filter(shown)
             .take(ROSTER_SHOWN)
             .map(|member| {
@@ -244,7 +249,7 @@ impl Room {
             completed: self.completed,
             phase: self.phase(now),
             connected: self.connections.len() as u32,
-            ready: self.ready_clients().len() as u32,
+            ready: self.members.ready().len() as u32,
             needed: self.needed(),
             members,
         }
@@ -257,13 +262,6 @@ impl Room {
             (None, Activity::Paused) => PhaseView::Paused,
             (None, Activity::Running) => PhaseView::Waiting,
         }
-    }
-
-    pub(super) fn ready_clients(&self) -> Vec<ClientId> {
-        let ready = |(id, member): (&ClientId, &Member)| {
-            (member.ready && member.connection.is_some()).then_some(*id)
-        };
-        self.members.iter().filter_map(ready).collect()
     }
 
     pub(super) fn needed(&self) -> u32 {

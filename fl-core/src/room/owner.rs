@@ -20,11 +20,11 @@ impl Room {
             OwnerCommand::NextRound if self.round.is_some() => self.end_round(now),
             OwnerCommand::NextRound => {
                 self.set_activity(Activity::Running);
-                let ready = self.ready_clients();
-                if ready.len() < self.settings.round.minimum as usize {
-                    return Err(Fault::too_few(self.settings.round.minimum, ready.len()));
+                let ready = self.members.ready().len();
+                if ready < self.settings.round.minimum as usize {
+                    return Err(Fault::too_few(self.settings.round.minimum, ready));
                 }
-                self.start(ready, now);
+                self.start(now);
             }
             OwnerCommand::Finish => self.finish(),
             OwnerCommand::Remove(id) => return self.remove(id, now),
@@ -36,14 +36,14 @@ impl Room {
     fn remove(&mut self, id: ClientId, now: Millis) -> Result<(), Fault> {
         let member = self
             .members
-            .get(&id)
+            .member(id)
             .ok_or_else(|| Fault::unknown_client(id))?;
         if let Some(connection) = member.connection {
             self.effects
                 .push(Effect::Close(connection, Fault::removed()));
             self.leave(connection, id, now);
         } else {
-            self.members.remove(&id);
+            self.members.remove(id);
             self.effects.push(Effect::ForgetMember(id));
         }
         Ok(())

@@ -15,7 +15,8 @@ use crate::round::{Round, Verdict};
 const HISTORY_KEPT: usize = 2_000;
 
 impl Room {
-    /// An update of a connection that has said hello; `bytes` is the size of its frame.
+    /// An update of a connection that has said hello; `bytes` is the size of its frame. Gives back
+    /// the client whose update counts, if it does.
     pub fn report(
         &mut self,
         connection: ConnectionId,
@@ -23,11 +24,10 @@ impl Room {
         adapter: &Adapter,
         bytes: usize,
         now: Millis,
-    ) {
-        let Some(&id) = self.connections.get(&connection) else {
-            return;
-        };
+    ) -> Option<ClientId> {
+        let id = *self.connections.get(&connection)?;
         let fault = self.accept(id, report, adapter, bytes).err();
+        let counts = fault.is_none().then_some(id);
         let latest_helps = fault
             .as_ref()
             .is_some_and(|fault| fault.code.is_answered_with_latest());
@@ -42,6 +42,7 @@ impl Room {
         }
         self.changed = true;
         self.settle(now);
+        counts
     }
 
     fn accept(
@@ -53,7 +54,7 @@ impl Room {
     ) -> Result<(), Fault> {
         let stale = || Fault::stale_round(report.round, "that round is over");
         let round = self.round.as_mut().ok_or_else(stale)?;
-        let member = self.members.get_mut(&id).ok_or_else(stale)?;
+        let member = self.members.member_mut(id).ok_or_else(stale)?;
         round.check(id, report, self.hash)?;
         if report.gold > member.gold {
             return Err(Fault::example_count("gold", member.gold, report.gold));
@@ -103,7 +104,7 @@ impl Room {
         self.completed = record.round;
         self.attempt = 0;
         for id in &record.participants {
-            if let Some(member) = self.members.get_mut(id) {
+            if let Some(member) = self.members.member_mut(*id) {
                 member.record.contributed += 1;
                 self.effects
                     .push(Effect::StoreMember(member.record.clone()));
@@ -138,13 +139,13 @@ impl Room {
         if self.activity != Activity::Running || !idle {
             return;
         }
-        let ready = self.ready_clients();
-        if ready.len() >= self.needed() as usize {
-            self.start(ready, now);
+        if self.members.ready().len() >= self.needed() as usize {
+            self.start(now);
         }
     }
 
-    pub(super) fn start(&mut self, ready: Vec<ClientId>, now: Millis) {
+    pub(super) fn start(&mut self, now: Millis) {
+        let ready: Vec<ClientId> = self.members.ready().iter().copied().collect();
         if self.round.is_some() || self.storing.is_some() || ready.is_empty() {
             return;
         }
@@ -165,7 +166,7 @@ impl Room {
         );
         let order = round.order(now);
         for id in round.selected() {
-            if let Some(member) = self.members.get_mut(id)
+            if let Some(member) = self.members.member_mut(*id)
                 && let Some(connection) = member.connection
             {
                 member.begin();
@@ -209,9 +210,10 @@ impl Room {
                 };
                 let record = round.record(outcome, now);
                 (self.residual, self.error) = (made.residual, made.error);
-                let adapter = Arc::new(made.adapter);
-                self.storing = Some((record.clone(), Arc::clone(&adapter), made.optimizer));
-                self.effects.push(Effect::Store(record, adapter));
+                let (adapter, optimizer) = (Arc::new(made.adapter), Arc::new(made.optimizer));
+                let storing = (record.clone(), Arc::clone(&adapter), Arc::clone(&optimizer));
+                self.storing = Some(storing);
+                self.effects.push(Effect::Store(record, adapter, optimizer));
             }
             made => {
                 let reason = match made {
@@ -242,7 +244,11 @@ impl Room {
 
     pub(super) fn cancel_working(&mut self, round: &Round) {
         for id in round.working() {
-            if let Some(connection) = self.members.get(id).and_then(|member| member.connection) {
+            if let Some(connection) = self
+                .members
+                .member(*id)
+                .and_then(|member| member.connection)
+            {
                 let cancel = ServerMessage::Cancel {
                     round: round.number,
                 };

@@ -8,10 +8,12 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use fl_core::adapter::{Adapter, AdapterHash, Matrix};
+use fl_core::aggregate::OptimizerState;
 use fl_core::codec::encode_text;
 use fl_core::error::Fault;
 use fl_core::member::MemberRecord;
 use fl_core::protocol::{ClientId, ModelInfo, RoundRecord, ServerMessage, WorkOrder};
+use fl_core::replay::RecordedUpdate;
 use fl_core::room::{Activity, ConnectionId, Millis, Room};
 use fl_core::session::{Action, Global, Notice, Session, SessionConfig, WorkResult};
 use fl_core::settings::RoomSettings;
@@ -25,10 +27,14 @@ pub struct World {
     pub seed: u64,
     /// Chance that a link breaks when a frame is sent on it, with what is in flight.
     pub loss: f64,
+    /// Chance that a client loses its link when it begins to work.
+    pub dropout: f64,
     /// Chance that a client dies for good while it works.
     pub crash: f64,
     /// Times at which the server is killed and started from what it stored.
     pub restarts: Vec<Millis>,
+    /// Whether every update that counts is kept.
+    pub record: bool,
     pub settings: RoomSettings,
 }
 
@@ -44,7 +50,7 @@ enum Event {
     ToServer(ConnectionId, Frame),
     ToClient(ConnectionId, Frame),
     ServerSeesEnd(ConnectionId),
-    ClientSeesEnd(ConnectionId),
+    ClientSeesEnd(usize, ConnectionId),
     WorkDone(usize, u64),
     ClientTick(usize),
     RoomTick,
@@ -65,12 +71,16 @@ struct Client {
     tick: Millis,
 }
 
+/// Updates by round and attempt, in the order in which they came.
+pub type Updates = BTreeMap<(u32, u32), Vec<RecordedUpdate>>;
+
 #[derive(Default)]
 struct Disk {
     members: BTreeMap<ClientId, MemberRecord>,
     history: Vec<RoundRecord>,
     activity: Option<Activity>,
-    global: Option<(u32, Arc<Adapter>)>,
+    updates: Updates,
+    global: Option<(u32, Arc<Adapter>, Arc<OptimizerState>)>,
 }
 
 pub struct Simulation {
@@ -82,7 +92,7 @@ pub struct Simulation {
     rng: ChaCha8Rng,
     room: Room,
     disk: Disk,
-    pending: Option<(RoundRecord, Arc<Adapter>)>,
+    pending: Option<(RoundRecord, Arc<Adapter>, Arc<OptimizerState>)>,
     clients: Vec<Client>,
     links: BTreeMap<ConnectionId, (usize, Millis)>,
     next_link: u64,
@@ -94,6 +104,7 @@ pub struct Simulation {
 pub struct Outcome {
     pub hash: AdapterHash,
     pub history: Vec<RoundRecord>,
+    pub updates: Updates,
     /// Hash of every client that is alive; none where it has no adapter.
     pub live: Vec<Option<AdapterHash>>,
     pub elapsed: Millis,
@@ -187,6 +198,7 @@ impl Simulation {
         Outcome {
             hash: self.room.global().2,
             history: self.room.history().cloned().collect(),
+            updates: self.disk.updates,
             live: live.map(hash).collect(),
             elapsed: self.finished_at.unwrap(),
             frames,
@@ -222,13 +234,9 @@ impl Simulation {
                 self.room.disconnected(link, self.now);
                 self.settle_server();
             }
-            Event::ClientSeesEnd(link) => {
+            Event::ClientSeesEnd(client, link) => {
                 self.links.remove(&link);
-                let owner = self
-                    .clients
-                    .iter()
-                    .position(|client| client.link == Some(link));
-                if let Some(client) = owner {
+                if self.clients[client].link == Some(link) {
                     self.clients[client].link = None;
                     self.drive(client, |session, now| session.closed(now));
                 }
@@ -244,8 +252,8 @@ impl Simulation {
                 self.settle_server();
             }
             Event::Stored => {
-                if let Some((record, adapter)) = self.pending.take() {
-                    self.disk.global = Some((record.round, adapter));
+                if let Some((record, adapter, optimizer)) = self.pending.take() {
+                    self.disk.global = Some((record.round, adapter, optimizer));
                     self.disk.history.push(record);
                     self.room.stored(self.now);
                     self.settle_server();
@@ -341,12 +349,12 @@ impl Simulation {
             Action::Work(order, global) => {
                 self.clients[client].work += 1;
                 self.clients[client].order = Some((order, global));
-                if self.rng.random_bool(self.world.crash) {
-                    self.clients[client].dead = true;
-                    if let Some(link) = self.clients[client].link {
-                        self.cut(link);
-                    }
-                    return;
+                let dies = self.rng.random_bool(self.world.crash);
+                self.clients[client].dead = dies;
+                if (dies || self.rng.random_bool(self.world.dropout))
+                    && let Some(link) = self.clients[client].link
+                {
+                    self.cut(link);
                 }
                 let after = self.rng.random_range(500..8_000);
                 self.schedule(after, Event::WorkDone(client, self.clients[client].work));

@@ -35,12 +35,14 @@ impl Simulation {
     }
 
     pub(super) fn cut(&mut self, link: ConnectionId) {
-        self.links.remove(&link);
+        let Some((owner, _)) = self.links.remove(&link) else {
+            return;
+        };
         let (server, client) = (
             self.rng.random_range(1..9_000),
             self.rng.random_range(1..9_000),
         );
         self.schedule(server, Event::ServerSeesEnd(link));
-        self.schedule(client, Event::ClientSeesEnd(link));
+        self.schedule(client, Event::ClientSeesEnd(owner, link));
     }
 }

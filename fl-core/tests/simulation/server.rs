@@ -6,6 +6,7 @@ use fl_core::codec::{
     CLIENT_TEXT_LIMIT, FRAME_LIMIT, decode_binary, decode_text, encode_binary, encode_text,
 };
 use fl_core::protocol::{ClientHeader, ClientMessage, ModelInfo, ServerHeader, ServerMessage};
+use fl_core::replay::RecordedUpdate;
 use fl_core::room::{Activity, ConnectionId, Effect, Hello, Room, RoomState};
 use rand::RngExt;
 
@@ -36,10 +37,22 @@ impl Simulation {
                 message => self.room.message(link, message, self.now),
             },
             Frame::Binary(bytes) => {
-                let (ClientHeader::Report(report), adapter) =
+                let (ClientHeader::Report(report), body) =
                     decode_binary(&bytes, FRAME_LIMIT).unwrap();
-                self.room
-                    .report(link, &report, &adapter, bytes.len(), self.now);
+                let counts = self
+                    .room
+                    .report(link, &report, &body, bytes.len(), self.now);
+                if let Some(client) = counts
+                    && self.world.record
+                {
+                    let attempt = (report.round, report.attempt);
+                    let update = RecordedUpdate {
+                        client,
+                        report,
+                        body,
+                    };
+                    self.disk.updates.entry(attempt).or_default().push(update);
+                }
             }
         }
         self.settle_server();
@@ -80,10 +93,12 @@ impl Simulation {
                 self.transmit(link, refused, Event::ToClient);
                 self.room.disconnected(link, self.now);
                 let after = self.order(link);
-                self.schedule(after, Event::ClientSeesEnd(link));
+                if let Some(&(client, _)) = self.links.get(&link) {
+                    self.schedule(after, Event::ClientSeesEnd(client, link));
+                }
             }
-            Effect::Store(record, adapter) => {
-                self.pending = Some((record, adapter));
+            Effect::Store(record, adapter, optimizer) => {
+                self.pending = Some((record, adapter, optimizer));
                 self.schedule(5, Event::Stored);
             }
             Effect::StoreAbandoned(record) => self.disk.history.push(record),
@@ -105,18 +120,21 @@ impl Simulation {
     }
 
     pub(super) fn restart(&mut self) {
-        for link in self.links.keys().copied().collect::<Vec<_>>() {
-            self.links.remove(&link);
+        for (link, (client, _)) in std::mem::take(&mut self.links) {
             let after = self.rng.random_range(1..500);
-            self.schedule(after, Event::ClientSeesEnd(link));
+            self.schedule(after, Event::ClientSeesEnd(client, link));
         }
         self.pending = None;
-        let (completed, global) = self.disk.global.clone().unwrap_or((0, Arc::new(initial())));
+        let rounds = self.disk.global.as_ref().map_or(0, |(round, ..)| *round);
+        self.disk.updates.retain(|(round, _), _| *round <= rounds);
+        let begin = || (0, Arc::new(initial()), Arc::default());
+        let (completed, global, optimizer) = self.disk.global.clone().unwrap_or_else(begin);
         self.room = Room::restore(RoomState {
             code: "ROOM42".into(),
             settings: self.world.settings.clone(),
             model: ModelInfo::default(),
             global,
+            optimizer,
             completed,
             activity: self.disk.activity.unwrap_or(Activity::Running),
             members: self.disk.members.values().cloned().collect(),

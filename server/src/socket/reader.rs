@@ -102,6 +102,7 @@ impl<'a> Reader<'a> {
 
     async fn binary(&mut self, frame: Bytes) -> Result<(), End> {
         let (bytes, limit) = (frame.len(), self.room.frame_limit);
+        let kept = self.room.recorded.then(|| frame.clone());
         let decode = move || codec::decode_binary::<ClientHeader>(&frame, limit);
         let decoded = match bytes > DECODED_ASIDE {
             true => tokio::task::spawn_blocking(decode)
@@ -119,6 +120,7 @@ impl<'a> Reader<'a> {
             report: Box::new(report),
             adapter,
             bytes,
+            frame: kept,
         })
         .await
     }

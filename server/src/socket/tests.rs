@@ -122,6 +122,7 @@ async fn fixture(limits: Limits) -> Fixture {
     let rooms = Rooms::new(
         Arc::new(Library::open(&[model]).unwrap()),
         store,
+        false,
         limits.clone(),
         stop.clone(),
         TaskTracker::new(),

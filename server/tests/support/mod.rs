@@ -23,6 +23,8 @@ pub struct TestServer {
     pub address: SocketAddr,
     pub folder: TempDir,
     limits: Limits,
+    /// Whether it keeps every update, from the next start on.
+    pub record: bool,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), ServerError>>,
 }
@@ -40,20 +42,24 @@ impl TestServer {
     pub async fn start_with(limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         write_tiny_model(&folder.path().join("tiny"));
-        Self::start_in(folder, limits).await
+        Self::start_in(folder, limits, false).await
     }
 
-    async fn start_in(folder: TempDir, limits: Limits) -> Self {
+    async fn start_in(folder: TempDir, limits: Limits, record: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let config = config(folder.path(), limits.clone());
+        let config = ServerConfig {
+            record,
+            ..config(folder.path(), limits.clone())
+        };
         let shutdown = async move { drop(stopped.await) };
         let task = tokio::spawn(serve(listener, shutdown, config));
         Self {
             address,
             folder,
             limits,
+            record,
             stop: Some(stop),
             task,
         }
@@ -68,10 +74,10 @@ impl TestServer {
 
     /// Ends the server in order and starts it again with the same data; `between` may spoil it.
     pub async fn restart(self, between: impl FnOnce(&Path)) -> Self {
-        let limits = self.limits.clone();
+        let (limits, record) = (self.limits.clone(), self.record);
         let folder = self.end().await;
         between(&folder.path().join("data"));
-        Self::start_in(folder, limits).await
+        Self::start_in(folder, limits, record).await
     }
 
     pub fn data(&self) -> std::path::PathBuf {

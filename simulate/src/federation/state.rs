@@ -74,18 +74,18 @@ impl Federation {
         let seed = settings.seed;
         let mut next = || adapters.pop_front().unwrap_or_default();
         let (global, momentum, variance) = (next(), next(), next());
-        let mut room = Room::restore(RoomState {
+        let room = Room::restore(RoomState {
             code: "SIMULA".into(),
             settings,
             model: ModelInfo::default(),
             global: global.into(),
+            optimizer: OptimizerState { momentum, variance }.into(),
             completed: saved.completed,
             activity: Activity::Paused,
             members: saved.places.clone(),
             history: saved.history,
             evaluations: Vec::new(),
         });
-        room.resume_optimizer(OptimizerState { momentum, variance });
         let mut federation = Self::around(room, experiment, seed);
         federation.now = saved.now;
         federation.records = saved

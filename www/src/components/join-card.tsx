@@ -16,7 +16,7 @@ export function JoinCard() {
   const [suggested] = useState(() => keptName() ?? friendlyName(Math.random));
   const [name, setName] = useState(suggested);
   const [texts, setTexts] = useState<OwnTexts | null>(() => keptTexts(code.value));
-  const { settings } = room.value;
+  const { settings, recorded } = room.value;
   const own = settings?.texts.from === 'own';
   const size = downloadBytes(room.value);
   const submit = (event: Event) => {
@@ -33,6 +33,12 @@ export function JoinCard() {
           ? 'This tab trains the common model on texts of your own. The texts stay in the tab; only a small update leaves it after each round.'
           : 'This tab gets a few texts and trains the common model on them. Only a small update leaves it after each round.'}
       </p>
+      {recorded && (
+        <p data-testid="recorded">
+          <strong>This room is recorded:</strong> the server keeps each tab’s updates, not only
+          their average. Texts are never sent, but an update tells something about them.
+        </p>
+      )}
       <form onSubmit={submit}>
         {own && settings && (
           <TextsPicker labels={settings.task.labels} texts={texts} onTexts={setTexts} />

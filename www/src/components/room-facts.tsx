@@ -9,7 +9,7 @@ import { targetWords } from '../text/lora';
 const ADAPTER_FILES = ['adapter_model.safetensors', 'adapter_config.json'];
 
 export function RoomFacts() {
-  const { settings, model, view, adopted } = room.value;
+  const { settings, model, view, adopted, recorded } = room.value;
   if (!settings) return null;
   const { task, training, lora, soft_labels: soft, round } = settings;
   const facts: [string, string][] = [
@@ -24,6 +24,7 @@ export function RoomFacts() {
     ],
     ['Soft labels', growthWords(soft.growth)],
     ['A round ends after', `${round.deadline_seconds} s at the latest`],
+    ['Updates', recorded ? 'kept by the server, each as it came' : 'averaged, then forgotten'],
     ['Adapter in use', adopted?.hash ?? '–'],
   ];
   return (

@@ -1,7 +1,7 @@
 // A make-believe server and worker for `npm run mock`: the page without a model. Not part of a build.
 //
 // `/r/K7QX?scene=NAME` chooses where the play begins: waiting, loading, training, five, finished,
-// offline, own, or stop-CODE and fault-CODE for each fault code.
+// offline, own, recorded, or stop-CODE and fault-CODE for each fault code.
 
 import { answer } from './server';
 import { MockWorker } from './worker';

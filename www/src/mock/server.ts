@@ -38,6 +38,7 @@ function info() {
     view: { code: CODE, completed, phase, connected: 1, ready: 1, needed: 2, members: [member(2, 'ready')] },
     settings,
     model,
+    recorded: scene === 'recorded',
     history: rounds.slice(1).map(recordOf),
     evaluations: rounds.map(evaluation),
   };

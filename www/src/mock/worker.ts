@@ -52,13 +52,14 @@ export class MockWorker {
     const past = Array.from({ length: this.#completed + 1 }, (_, round) => round);
     this.#emit({
       type: 'welcomed',
-      protocol: 2,
+      protocol: 3,
       room: CODE,
       client: 1,
       resume: 'token',
       shard: 0,
       settings,
       model,
+      recorded: scene === 'recorded',
       history: past.slice(1).map(recordOf),
       evaluations: past.map(evaluation),
     });

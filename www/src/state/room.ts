@@ -30,6 +30,8 @@ export type RoomState = {
   resume: string | null;
   settings: RoomSettings | null;
   model: ModelInfo | null;
+  /** Whether the server keeps each update, not only their average. */
+  recorded: boolean;
   view: RoomView | null;
   /** When the running round's time is up. */
   deadlineAt: number | null;
@@ -59,6 +61,7 @@ export const emptyRoom: RoomState = {
   resume: null,
   settings: null,
   model: null,
+  recorded: false,
   view: null,
   deadlineAt: null,
   names: {},
@@ -89,6 +92,7 @@ export function reduce(room: RoomState, event: Event, now: number): RoomState {
         resume: event.resume,
         settings: event.settings,
         model: event.model,
+        recorded: event.recorded,
         history: merge(room.history, event.history, sameRound),
         evaluations: merge(room.evaluations, event.evaluations, sameEvaluation),
         stopped: null,
@@ -138,6 +142,7 @@ export type RoomInfo = {
   view: RoomView;
   settings: RoomSettings;
   model: ModelInfo;
+  recorded: boolean;
   history: RoundRecord[];
   evaluations: Evaluated[];
 };
@@ -148,6 +153,7 @@ export function watch(room: RoomState, info: RoomInfo, now: number): RoomState {
     {
       ...room,
       settings: info.settings,
+      recorded: info.recorded,
       model: info.model,
       history: merge(room.history, info.history, sameRound),
       evaluations: merge(room.evaluations, info.evaluations, sameEvaluation),
