@@ -1,5 +1,7 @@
 //! The messages between client and server; PROTOCOL.md describes them for other languages.
 
+mod kind;
+
 use serde::{Deserialize, Serialize};
 
 use crate::adapter::AdapterHash;
@@ -125,7 +127,7 @@ pub struct Welcome {
     pub model: ModelInfo,
     /// Whether the server keeps the updates themselves, not only their average.
     pub recorded: bool,
-    /// The newest [`HISTORY_SENT`] rounds, oldest first, each a [`RoundRecord::summary`].
+    /// The newest [`HISTORY_SENT`] rounds, oldest first; the last [`WELCOME_NAMING`] name clients.
     pub history: Vec<RoundRecord>,
     /// The first evaluation and the newest, oldest first; at most [`HISTORY_SENT`].
     pub evaluations: Vec<Evaluated>,
@@ -133,7 +135,9 @@ pub struct Welcome {
 
 /// Most round records, and most evaluations, in a [`Welcome`].
 pub const HISTORY_SENT: usize = 100;
-/// Most clients named in each list of a round's record in a [`Welcome`].
+/// The newest rounds of a [`Welcome`] that name clients, at most [`WELCOME_NAMED`] in each list.
+pub const WELCOME_NAMING: usize = 5;
+/// See [`WELCOME_NAMING`].
 pub const WELCOME_NAMED: usize = 10;
 /// Most clients named in each list of a [`ServerMessage::RoundEnded`].
 pub const ENDED_NAMED: usize = 20;
@@ -343,7 +347,7 @@ pub struct RoundRecord {
     pub outcome: RoundOutcome,
     /// Clients selected.
     pub selected: u32,
-    /// Of these, the ones whose updates went in.
+    /// Those whose updates went in.
     pub reported: u32,
     /// Who they are.
     pub participants: Vec<ClientId>,
@@ -375,10 +379,20 @@ pub struct Exclusion {
 impl RoundRecord {
     /// The record with at most `named` clients in each list; the counts stay whole.
     pub fn summary(&self, named: usize) -> Self {
+        // Each field by itself: a clone of the whole would copy the lists of thousands first.
         Self {
+            round: self.round,
+            attempt: self.attempt,
+            outcome: self.outcome.clone(),
+            selected: self.selected,
+            reported: self.reported,
             participants: self.participants.iter().take(named).copied().collect(),
             excluded: self.excluded.iter().take(named).cloned().collect(),
-            ..self.clone()
+            gold: self.gold,
+            soft: self.soft,
+            loss: self.loss,
+            duration_ms: self.duration_ms,
+            bytes_up: self.bytes_up,
         }
     }
 }
@@ -416,35 +430,4 @@ pub struct Evaluated {
     pub macro_f1: f32,
     /// Mean cross-entropy.
     pub loss: f32,
-}
-
-impl ClientMessage {
-    /// The message's type, as on the wire.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Hello { .. } => "hello",
-            Self::Ready { .. } => "ready",
-            Self::Progress(_) => "progress",
-            Self::Declined { .. } => "declined",
-            Self::Leave => "leave",
-        }
-    }
-}
-
-impl ServerMessage {
-    /// The message's type, as on the wire.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Welcome(_) => "welcome",
-            Self::Refused(_) => "refused",
-            Self::Fault(_) => "fault",
-            Self::Room(_) => "room",
-            Self::Work(_) => "work",
-            Self::Cancel { .. } => "cancel",
-            Self::Receipt(_) => "receipt",
-            Self::RoundEnded(_) => "round_ended",
-            Self::Evaluated(_) => "evaluated",
-            Self::Heartbeat => "heartbeat",
-        }
-    }
 }

@@ -4,7 +4,7 @@ use super::{ConnectionId, Effect, Millis, Room};
 use crate::error::Fault;
 use crate::protocol::{
     ClientId, ClientMessage, Evaluated, HISTORY_SENT, NAME_CHARACTERS, PROTOCOL_VERSION, Progress,
-    ServerMessage, WELCOME_NAMED, Welcome,
+    ServerMessage, WELCOME_NAMED, WELCOME_NAMING, Welcome,
 };
 use crate::round::Standing;
 
@@ -85,7 +85,12 @@ impl Room {
     }
 
     fn welcome(&mut self, connection: ConnectionId, client: ClientId, resume: String) {
-        let skipped = self.history.len().saturating_sub(HISTORY_SENT);
+        let rounds = self.history.len();
+        let sent = (0..rounds).skip(rounds.saturating_sub(HISTORY_SENT));
+        let summary = |place: usize| {
+            let is_new = place + WELCOME_NAMING >= rounds;
+            self.history[place].summary(if is_new { WELCOME_NAMED } else { 0 })
+        };
         let welcome = Welcome {
             protocol: PROTOCOL_VERSION,
             room: self.code.clone(),
@@ -98,12 +103,7 @@ impl Room {
             settings: self.settings.clone(),
             model: self.model.clone(),
             recorded: self.recorded,
-            history: self
-                .history
-                .iter()
-                .skip(skipped)
-                .map(|record| record.summary(WELCOME_NAMED))
-                .collect(),
+            history: sent.map(summary).collect(),
             evaluations: first_and_newest(&self.evaluations, HISTORY_SENT),
         };
         self.effects.push(Effect::Send(

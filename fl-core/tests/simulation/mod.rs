@@ -40,7 +40,7 @@ pub struct World {
 
 #[derive(Clone)]
 enum Frame {
-    Text(String),
+    Text(Arc<str>),
     Binary(Arc<[u8]>),
 }
 
@@ -261,7 +261,7 @@ impl Simulation {
             }
             Event::Heartbeat => {
                 for link in self.links.keys().copied().collect::<Vec<_>>() {
-                    let heartbeat = Frame::Text(encode_text(&ServerMessage::Heartbeat));
+                    let heartbeat = Frame::Text(encode_text(&ServerMessage::Heartbeat).into());
                     self.transmit(link, heartbeat, Event::ToClient);
                 }
                 self.schedule(15_000, Event::Heartbeat);
@@ -328,7 +328,7 @@ impl Simulation {
                 let after = self.rng.random_range(5..200);
                 self.schedule(after, Event::Opened(client, link));
             }
-            Action::SendText(text) => self.client_sends(client, Frame::Text(text)),
+            Action::SendText(text) => self.client_sends(client, Frame::Text(text.into())),
             Action::SendBinary(bytes) => self.client_sends(client, Frame::Binary(bytes.into())),
             Action::Disconnect => {
                 if let Some(link) = self.clients[client].link.take() {

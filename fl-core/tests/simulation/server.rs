@@ -77,19 +77,25 @@ impl Simulation {
     fn server_acts(&mut self, effect: Effect) {
         match effect {
             Effect::Send(link, message) => {
-                self.transmit(link, Frame::Text(encode_text(&message)), Event::ToClient);
+                self.transmit(
+                    link,
+                    Frame::Text(encode_text(&message).into()),
+                    Event::ToClient,
+                );
             }
             Effect::SendGlobal(link) => {
                 let frame = self.global_frame();
                 self.transmit(link, frame, Event::ToClient);
             }
-            Effect::Broadcast(message) => self.broadcast(&Frame::Text(encode_text(&message))),
+            Effect::Broadcast(message) => {
+                self.broadcast(&Frame::Text(encode_text(&message).into()))
+            }
             Effect::BroadcastGlobal => {
                 let frame = self.global_frame();
                 self.broadcast(&frame);
             }
             Effect::Close(link, fault) => {
-                let refused = Frame::Text(encode_text(&ServerMessage::Refused(fault)));
+                let refused = Frame::Text(encode_text(&ServerMessage::Refused(fault)).into());
                 self.transmit(link, refused, Event::ToClient);
                 self.room.disconnected(link, self.now);
                 let after = self.order(link);

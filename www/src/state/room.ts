@@ -93,7 +93,8 @@ export function reduce(room: RoomState, event: Event, now: number): RoomState {
         settings: event.settings,
         model: event.model,
         recorded: event.recorded,
-        history: merge(room.history, event.history, sameRound),
+        // What was seen live names more clients.
+        history: merge(event.history, room.history, sameRound),
         evaluations: merge(room.evaluations, event.evaluations, sameEvaluation),
         stopped: null,
       };
