@@ -129,7 +129,7 @@ pub struct TrainingSettings {
 impl Default for TrainingSettings {
     fn default() -> Self {
         Self {
-            learning_rate: 1e-3,
+            learning_rate: 5e-4,
             epochs: 4,
             batch_size: 8,
             weight_decay: 0.01,
