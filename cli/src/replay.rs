@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use fl_core::codec::encode_text;
 use server::recording::{Recording, Replayed, ReplayedRound};
 
 /// Compute the rounds that a server recorded once more, and compare the adapters' hashes.
@@ -46,7 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 Replayed::NotRecorded | Replayed::NoBase => {}
             }
             match arguments.json {
-                true => println!("{}", serde_json::json!(round)),
+                true => println!("{}", encode_text(&round)),
                 false => println!("{}", words(&round)),
             }
         })?;

@@ -22,6 +22,12 @@ async fn play(ada: &mut Client, ben: &mut Client, rounds: u32) {
     }
 }
 
+async fn recording_server() -> TestServer {
+    let mut server = TestServer::start().await;
+    server.record = true;
+    server.restart(|_| {}).await
+}
+
 async fn two(server: &TestServer, room: &str, resume: &[String]) -> (Client, Client) {
     let token = |place: usize| resume.get(place).map(String::as_str);
     let mut ada = Client::join(server.address, room, "Ada", token(0)).await;
@@ -41,9 +47,7 @@ fn replayed(server: &TestServer, room: &str) -> Vec<ReplayedRound> {
 
 #[tokio::test]
 async fn recorded_rounds_come_out_the_same_through_a_restart() {
-    let mut server = TestServer::start().await;
-    server.record = true;
-    let server = server.restart(|_| {}).await;
+    let server = recording_server().await;
     let (code, _) = server.open_room(&room()).await;
     let (mut ada, mut ben) = two(&server, &code, &[]).await;
     assert!(ada.welcome.as_ref().unwrap().recorded);
@@ -86,9 +90,7 @@ async fn rounds_that_were_not_recorded_are_said_to_be() {
 
 #[tokio::test]
 async fn changed_update_is_found() {
-    let mut server = TestServer::start().await;
-    server.record = true;
-    let server = server.restart(|_| {}).await;
+    let server = recording_server().await;
     let (code, _) = server.open_room(&room()).await;
     let (mut ada, mut ben) = two(&server, &code, &[]).await;
     play(&mut ada, &mut ben, 2).await;
