@@ -41,6 +41,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    settle_threads();
     let result = match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Join(arguments) => join::run(arguments),
@@ -55,6 +56,22 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("lpfl: {error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says how many threads candle may use, where the environment does not.
+///
+/// One for element-wise work, which candle otherwise spreads over threads that wait by spinning
+/// and take the cores from rooms, clients and experiments beside it. For matrix products as many
+/// as there are cores: candle would read /proc/cpuinfo at each of them to find out.
+#[expect(unsafe_code, reason = "candle has no other switch")]
+fn settle_threads() {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    for (name, threads) in [("CANDLE_NUM_THREADS", 1), ("RAYON_NUM_THREADS", cores)] {
+        if std::env::var_os(name).is_none() {
+            // SAFETY: the program has no other thread yet that could read the environment.
+            unsafe { std::env::set_var(name, threads.to_string()) };
         }
     }
 }

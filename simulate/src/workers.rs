@@ -19,11 +19,15 @@ pub struct Workers {
 
 impl Workers {
     /// So many threads; 0 for as many as the machine has cores.
+    ///
+    /// From then on no matrix product of this process splits itself over threads.
     pub fn new(threads: usize) -> Self {
         let threads = match threads {
             0 => thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
+        // Splitting the small products of a client costs more than a thread's share of them.
+        gemm::set_threading_threshold(usize::MAX);
         Self {
             threads,
             free: Mutex::new(threads),
@@ -48,12 +52,9 @@ impl Workers {
         let next = AtomicUsize::new(0);
         let found = Mutex::new(Vec::with_capacity(items.len()));
         let turns = || {
-            // The learner's matrix products spread over the pool they are called in.
-            let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-            let alone = alone.map_err(|error| SimulateError::Wire(error.to_string()))?;
             while let Some((index, item)) = take(&next, items) {
                 self.acquire();
-                let result = alone.install(|| work(item));
+                let result = work(item);
                 self.release();
                 let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
                 found.push((index, result));

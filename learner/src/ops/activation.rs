@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
-use super::math::{exp, normal};
+use super::math::{exp, normal, vectorised};
 use super::{output, values, with_values};
 
 /// An activation function, each entry by itself.
@@ -16,6 +16,21 @@ pub(crate) enum Activation {
     Relu,
     /// x · σ(x) (Elfwing et al. 2017).
     Silu,
+}
+
+/// `$body` with a constant for the activation: only a loop without a branch over it becomes SIMD.
+macro_rules! known {
+    ($activation:expr, $known:ident => $body:expr) => {
+        known!($activation, $known => $body; Gelu, GeluTanh, Relu, Silu)
+    };
+    ($activation:expr, $known:ident => $body:expr; $($name:ident),+) => {
+        match $activation {
+            $(Activation::$name => {
+                const $known: Activation = Activation::$name;
+                $body
+            })+
+        }
+    };
 }
 
 impl Activation {
@@ -93,14 +108,30 @@ impl CustomOp1 for Activation {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = values(storage, layout)?;
-        let y = x.iter().map(|&x| self.value(x)).collect();
+        let mut y = vec![0.0; x.len()];
+        known!(self, KNOWN => vectorised(
+            #[inline(always)]
+            || {
+                for (y, &x) in y.iter_mut().zip(x) {
+                    *y = KNOWN.value(x);
+                }
+            }
+        ));
         Ok(output(y, layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let slope = |(&x, &dy): (&f32, &f32)| dy * self.slope(x);
-        let dx = with_values(x, |x| {
-            with_values(gradient, |dy| Ok(x.iter().zip(dy).map(slope).collect()))
+        let mut dx = with_values(x, |x| Ok(x.to_vec()))?;
+        with_values(gradient, |dy| {
+            known!(self, KNOWN => vectorised(
+                #[inline(always)]
+                || {
+                    for (x, &dy) in dx.iter_mut().zip(dy) {
+                        *x = dy * KNOWN.slope(*x);
+                    }
+                }
+            ));
+            Ok(())
         })?;
         Tensor::from_vec::<_, f32>(dx, x.shape(), x.device()).map(Some)
     }
@@ -119,12 +150,21 @@ impl CustomOp1 for Gated {
         if !width.is_multiple_of(2) || width == 0 {
             bail!("gated activation: expected (N, 2H), got {layout:?}");
         }
-        let mut y = Vec::with_capacity(rows * width / 2);
-        for row in values(storage, layout)?.chunks_exact(width) {
-            let (a, b) = row.split_at(width / 2);
-            y.extend(a.iter().zip(b).map(|(&a, &b)| self.0.value(a) * b));
-        }
-        Ok(output(y, (rows, width / 2)))
+        let half = width / 2;
+        let x = values(storage, layout)?;
+        let mut y = vec![0.0; rows * half];
+        known!(self.0, KNOWN => vectorised(
+            #[inline(always)]
+            || {
+                for (y, row) in y.chunks_exact_mut(half).zip(x.chunks_exact(width)) {
+                    let (a, b) = row.split_at(half);
+                    for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+                        *y = KNOWN.value(a) * b;
+                    }
+                }
+            }
+        ));
+        Ok(output(y, (rows, half)))
     }
 
     /// da = dy ∘ b ∘ f'(a), db = dy ∘ f(a)
@@ -133,12 +173,17 @@ impl CustomOp1 for Gated {
         let half = width / 2;
         let mut dx = with_values(x, |x| Ok(x.to_vec()))?;
         with_values(gradient, |dy| {
-            for (row, dy) in dx.chunks_exact_mut(width).zip(dy.chunks_exact(half)) {
-                let (a, b) = row.split_at_mut(half);
-                for ((a, b), &dy) in a.iter_mut().zip(b).zip(dy) {
-                    (*a, *b) = (dy * *b * self.0.slope(*a), dy * self.0.value(*a));
+            known!(self.0, KNOWN => vectorised(
+                #[inline(always)]
+                || {
+                    for (row, dy) in dx.chunks_exact_mut(width).zip(dy.chunks_exact(half)) {
+                        let (a, b) = row.split_at_mut(half);
+                        for ((a, b), &dy) in a.iter_mut().zip(b).zip(dy) {
+                            (*a, *b) = (dy * *b * KNOWN.slope(*a), dy * KNOWN.value(*a));
+                        }
+                    }
                 }
-            }
+            ));
             Ok(())
         })?;
         Tensor::from_vec::<_, f32>(dx, x.shape(), x.device()).map(Some)

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail};
 
-use super::math::exp;
+use super::math::{exp, vectorised};
 use super::{output, values};
 
 /// Which rows of a sequence ask.
@@ -183,7 +183,10 @@ fn floats(storage: CpuStorage) -> Result<Vec<f32>> {
 /// softmax(scale · row) in place.
 fn softmax(row: &mut [f32], scale: f32) {
     let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    row.iter_mut().for_each(|s| *s = exp((*s - most) * scale));
+    vectorised(
+        #[inline(always)]
+        || row.iter_mut().for_each(|s| *s = exp((*s - most) * scale)),
+    );
     let total: f32 = row.iter().sum();
     row.iter_mut().for_each(|s| *s /= total);
 }
