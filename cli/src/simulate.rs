@@ -6,16 +6,16 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
-use simulate::{Document, Observer, Plan, Results, Workers};
+use simulate::{Document, Observer, Plan, Workers};
 
 use materials::Reader;
 
 /// Run an experiment with simulated clients.
 ///
 /// The rounds go through the machines of a room and its clients, on a virtual clock, and every
-/// client does the real local work. DIR gets results.json, rounds.csv, summary.csv and
-/// report.html; of several runs each also has a folder of its own. A run that was interrupted
-/// goes on from its last round when the same command is given again.
+/// client does the real local work. DIR gets results.json, rounds.csv, summary.csv, report.html,
+/// report.md (printed, too) and plots as SVG; of several runs each also has a folder of its own. A
+/// run that was interrupted goes on from its last round when the same command is given again.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Experiment file (TOML); experiments/ has some
@@ -52,29 +52,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(summary) = &arguments.summary {
         results.append_summary(summary)?;
     }
-    print!("{}", words(&results));
+    print!("{}", results.tables());
     println!("{}", arguments.out.join("report.html").display());
     Ok(())
-}
-
-/// A line for each point: its place, and the last accuracy of its runs.
-fn words(results: &Results) -> String {
-    let mut words = String::new();
-    for point in &results.points {
-        let place: Vec<String> = point
-            .place
-            .iter()
-            .map(|(axis, value)| format!("{axis}={value}"))
-            .collect();
-        let last = point.runs.iter().filter_map(|run| run.last());
-        let shown: Vec<String> = last.map(|last| format!("{:.4}", last.accuracy)).collect();
-        let place = match place.is_empty() {
-            true => results.experiment.clone(),
-            false => place.join(" "),
-        };
-        words.push_str(&format!("{place}: accuracy {}\n", shown.join(" ")));
-    }
-    words
 }
 
 /// A bar over all rounds; hidden where nobody would see it.

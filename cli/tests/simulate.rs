@@ -66,7 +66,15 @@ fn every_method_leaves_its_results() {
     let methods = METHODS.join(",");
     let run = format!("simulate few.toml --sweep method={methods} --out out --summary all.csv");
     let printed = done(&folder, &run);
-    assert_eq!(printed.lines().count(), 6, "{printed}");
+    for method in METHODS {
+        assert!(printed.contains(&format!("| {method} | 0.")), "{printed}");
+    }
+    assert_eq!(
+        printed.replace("out/report.html\n", ""),
+        text(&folder, "out/report.md")
+    );
+    let plot = text(&folder, "out/plots/accuracy.svg");
+    assert!(plot.starts_with("<svg xmlns") && plot.contains(">zero-shot</text>"));
     let summary = text(&folder, "out/summary.csv");
     let mut rows = summary.lines();
     assert_eq!(

@@ -1,5 +1,7 @@
-//! `report.html`: one page without anything from elsewhere, readable in light and in dark.
+//! `report.html`, one page without anything from elsewhere, readable in light and in dark; its
+//! plots as files; and `report.md`.
 
+mod markdown;
 mod plot;
 
 use std::fmt::Write as _;
@@ -7,6 +9,7 @@ use std::fmt::Write as _;
 use crate::figures::{RoundFigures, RunFigures};
 use crate::results::{PointResults, Results};
 
+pub(crate) use markdown::tables;
 use plot::{At, Axis, Plot, Scale, Series};
 
 /// Looks, and the colours of the series; both follow the reader's light or dark.
@@ -22,13 +25,13 @@ pub(crate) fn page(results: &Results) -> String {
          <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n"
     );
     table(&mut page, results);
-    for (heading, points) in groups(&results.points) {
+    for (heading, plots) in sections(results) {
         if !heading.is_empty() {
             let _ = writeln!(page, "<h2>{}</h2>", escape(&heading));
         }
         page.push_str("<div class=\"plots\">\n");
-        for plot in plots(&points) {
-            page.push_str(&plot.svg());
+        for plot in plots {
+            page.push_str(&plot.figure());
         }
         page.push_str("</div>\n");
     }
@@ -42,11 +45,43 @@ pub(crate) fn page(results: &Results) -> String {
     page
 }
 
-/// Points that belong into one plot: those that differ on the last axis only.
-fn groups(points: &[PointResults]) -> Vec<(String, Vec<&PointResults>)> {
+/// Every plot of the page as a file: its name and its content.
+pub(crate) fn images(results: &Results) -> Vec<(String, String)> {
+    let named = |(heading, plots): (String, Vec<Plot>)| {
+        plots.into_iter().map(move |plot| {
+            let words = format!("{heading} {}", plot.title);
+            (format!("{}.svg", slug(&words)), plot.image(STYLE))
+        })
+    };
+    sections(results).into_iter().flat_map(named).collect()
+}
+
+/// Small letters and digits, with a hyphen for everything between them.
+fn slug(words: &str) -> String {
+    let parts = words.split(|c: char| !c.is_ascii_alphanumeric());
+    let parts: Vec<String> = parts
+        .filter(|part| !part.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect();
+    parts.join("-")
+}
+
+/// The page's plots under their headings.
+fn sections(results: &Results) -> Vec<(String, Vec<Plot>)> {
+    let by_value = groups(&results.points, 2)
+        .into_iter()
+        .filter_map(|(heading, points)| Some((heading, vec![against_last_axis(&points)?])));
+    let by_round = groups(&results.points, 1)
+        .into_iter()
+        .map(|(heading, points)| (heading, plots(&points)));
+    by_value.chain(by_round).collect()
+}
+
+/// Points that differ on their last so many axes only, under what they share.
+fn groups(points: &[PointResults], axes: usize) -> Vec<(String, Vec<&PointResults>)> {
     let mut groups: Vec<(String, Vec<&PointResults>)> = Vec::new();
     for point in points {
-        let outer = point.place.len().saturating_sub(1);
+        let outer = point.place.len().saturating_sub(axes);
         let values = point.place[..outer].iter().map(|(_, value)| value.as_str());
         let heading = values.collect::<Vec<_>>().join(" · ");
         match groups.iter_mut().find(|(known, _)| *known == heading) {
@@ -55,6 +90,43 @@ fn groups(points: &[PointResults]) -> Vec<(String, Vec<&PointResults>)> {
         }
     }
     groups
+}
+
+/// The last accuracy against the last axis, where that has at least three numbers: a line for
+/// each value of the axis before it.
+fn against_last_axis(points: &[&PointResults]) -> Option<Plot> {
+    let (axis, _) = points.first()?.place.last()?;
+    let mut lines: Vec<Series> = Vec::new();
+    for point in points {
+        let ((_, value), outer) = point.place.split_last()?;
+        let name = outer
+            .last()
+            .map_or_else(String::new, |(_, value)| value.clone());
+        let accuracies = point.accuracies();
+        let at = At {
+            x: value.parse().ok()?,
+            y: mean(&accuracies),
+            spread: deviation(&accuracies),
+        };
+        match lines.iter_mut().find(|line| line.name == name) {
+            Some(line) => line.points.push(at),
+            None => lines.push(Series {
+                name,
+                place: lines.len(),
+                points: vec![at],
+            }),
+        }
+    }
+    let enough = lines.iter().any(|line| line.points.len() >= 3);
+    enough.then(|| Plot {
+        title: format!("Accuracy by {axis}"),
+        x: Axis {
+            label: axis.clone(),
+            scale: Scale::Linear,
+        },
+        y: "accuracy".into(),
+        series: lines,
+    })
 }
 
 fn name(point: &PointResults) -> String {

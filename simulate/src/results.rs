@@ -1,4 +1,5 @@
-//! What an experiment leaves: `results.json`, `rounds.csv`, `report.html` and summary rows.
+//! What an experiment leaves: `results.json`, `rounds.csv`, `report.html`, `report.md`, plots and
+//! summary rows.
 
 use std::fs;
 use std::path::Path;
@@ -94,6 +95,12 @@ impl PointResults {
         }
     }
 
+    /// The last accuracy of each run.
+    pub(crate) fn accuracies(&self) -> Vec<f64> {
+        let last = self.runs.iter().filter_map(RunFigures::last);
+        last.map(|last| f64::from(last.accuracy)).collect()
+    }
+
     fn on_off(&self) -> &'static str {
         match self.settings.has_soft_labels() {
             true => "on",
@@ -127,7 +134,19 @@ impl Results {
         write_whole(&json, &content)?;
         write_whole(&folder.join("rounds.csv"), self.rounds()?.as_bytes())?;
         write_whole(&folder.join("report.html"), report::page(self).as_bytes())?;
+        write_whole(&folder.join("report.md"), self.tables().as_bytes())?;
+        let plots = folder.join("plots");
+        fs::create_dir_all(&plots).map_err(|error| SimulateError::file(&plots, error))?;
+        for (name, image) in report::images(self) {
+            write_whole(&plots.join(name), image.as_bytes())?;
+        }
         self.append_summary(&folder.join("summary.csv"))
+    }
+
+    /// The last figures as Markdown: the accuracy over the last two axes, or all figures where there
+    /// are fewer; mean and standard deviation over the seeds.
+    pub fn tables(&self) -> String {
+        report::tables(self)
     }
 
     /// Adds a row for each run to a summary; a row that is there already is not added again.

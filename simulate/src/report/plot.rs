@@ -1,4 +1,4 @@
-//! Line plots as inline SVG.
+//! Line plots as SVG, inline or as files.
 
 use std::fmt::Write as _;
 
@@ -61,9 +61,80 @@ impl Scale {
     }
 }
 
+impl Series {
+    fn colour(&self) -> String {
+        format!("var(--c{})", self.place % COLOURS)
+    }
+
+    /// The style of its line: dashed where the colours begin anew.
+    fn stroke(&self) -> String {
+        let dash = match self.place / COLOURS {
+            0 => "",
+            1 => ";stroke-dasharray:6 3",
+            _ => ";stroke-dasharray:2 3",
+        };
+        format!("stroke:{}{dash}", self.colour())
+    }
+}
+
 impl Plot {
     /// The plot as a `figure` with its legend.
-    pub(super) fn svg(&self) -> String {
+    pub(super) fn figure(&self) -> String {
+        let title = escape(&self.title);
+        let mut out = format!(
+            "<figure><figcaption>{title}</figcaption>\n<svg role=\"img\" aria-label=\"{title}\" \
+             width=\"{w}\" height=\"{h}\" viewBox=\"0 0 {w} {h}\">\n{}</svg>\n\
+             <ul class=\"legend\">\n",
+            self.lines(),
+            w = SIZE.0,
+            h = SIZE.1
+        );
+        for series in &self.series {
+            let _ = writeln!(
+                out,
+                "<li><i style=\"border-color:{}\"></i>{}</li>",
+                series.colour(),
+                escape(&series.name)
+            );
+        }
+        let _ = writeln!(out, "</ul>\n<!-- {} --></figure>", escape(&self.y));
+        out
+    }
+
+    /// The plot with its title and legend as a file of its own.
+    pub(super) fn image(&self, style: &str) -> String {
+        let rows = self.series.len().div_ceil(2) as f64;
+        let (top, height) = (28.0, SIZE.1 + 28.0 + 20.0 * rows + 8.0);
+        let mut out = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"{height}\" \
+             viewBox=\"0 0 {w} {height}\" font-family=\"system-ui, sans-serif\">\n\
+             <style>\n{style}</style>\n\
+             <rect width=\"100%\" height=\"100%\" style=\"fill:var(--page)\"/>\n\
+             <text x=\"12\" y=\"20\" class=\"title\">{}</text>\n\
+             <g transform=\"translate(0 {top})\">\n{}</g>\n",
+            escape(&self.title),
+            self.lines(),
+            w = SIZE.0,
+        );
+        for (index, series) in self.series.iter().enumerate() {
+            let x = SPACE.0 + (index % 2) as f64 * 184.0;
+            let y = SIZE.1 + top + 20.0 * (index / 2) as f64 + 8.0;
+            let _ = writeln!(
+                out,
+                "<path class=\"mean\" style=\"{}\" d=\"M{x} {y}h20\"/>\
+                 <text x=\"{}\" y=\"{}\">{}</text>",
+                series.stroke(),
+                x + 26.0,
+                y + 4.0,
+                escape(&series.name)
+            );
+        }
+        out.push_str("</svg>\n");
+        out
+    }
+
+    /// Grid, axes and lines.
+    fn lines(&self) -> String {
         let placed: Vec<Vec<At>> = self
             .series
             .iter()
@@ -76,13 +147,7 @@ impl Plot {
         let to_x = |value: f64| left + (value - x.0) / (x.1 - x.0) * (SIZE.0 - left - right);
         let to_y =
             |value: f64| SIZE.1 - bottom - (value - y.0) / (y.1 - y.0) * (SIZE.1 - top - bottom);
-        let title = escape(&self.title);
-        let mut out = format!(
-            "<figure><figcaption>{title}</figcaption>\n<svg role=\"img\" aria-label=\"{title}\" \
-             width=\"{w}\" height=\"{h}\" viewBox=\"0 0 {w} {h}\">\n",
-            w = SIZE.0,
-            h = SIZE.1
-        );
+        let mut out = String::new();
         for (value, label) in ticks(y, Scale::Linear) {
             let place = to_y(value);
             let _ = writeln!(
@@ -110,8 +175,7 @@ impl Plot {
             escape(&self.x.label)
         );
         for (points, series) in placed.iter().zip(&self.series) {
-            let index = series.place;
-            let colour = format!("var(--c{})", index % COLOURS);
+            let colour = series.colour();
             let mark = |at: &At, y: f64| format!("{:.1} {:.1}", to_x(at.x), to_y(y));
             if points.iter().any(|at| at.spread > 0.0) {
                 let upper = points.iter().map(|at| mark(at, at.y + at.spread));
@@ -123,14 +187,10 @@ impl Plot {
                 );
             }
             let line: Vec<String> = points.iter().map(|at| mark(at, at.y)).collect();
-            let dash = match index / COLOURS {
-                0 => "",
-                1 => ";stroke-dasharray:6 3",
-                _ => ";stroke-dasharray:2 3",
-            };
             let _ = writeln!(
                 out,
-                "<path class=\"mean\" style=\"stroke:{colour}{dash}\" d=\"M{}\"/>",
+                "<path class=\"mean\" style=\"{}\" d=\"M{}\"/>",
+                series.stroke(),
                 line.join("L")
             );
             for at in points {
@@ -144,16 +204,6 @@ impl Plot {
                 );
             }
         }
-        out.push_str("</svg>\n<ul class=\"legend\">\n");
-        for series in &self.series {
-            let _ = writeln!(
-                out,
-                "<li><i style=\"border-color:var(--c{})\"></i>{}</li>",
-                series.place % COLOURS,
-                escape(&series.name)
-            );
-        }
-        let _ = writeln!(out, "</ul>\n<!-- {} --></figure>", escape(&self.y));
         out
     }
 
@@ -279,12 +329,15 @@ mod tests {
             y: 0.5,
             spread: 0.1,
         };
-        let svg = plot(Scale::Linear, vec![at]).svg();
+        let svg = plot(Scale::Linear, vec![at]).figure();
         assert!(
             svg.contains("&lt;line&gt;") && !svg.contains("<line>"),
             "{svg}"
         );
         assert!(svg.contains("class=\"band\""));
+        let image = plot(Scale::Linear, vec![at]).image("");
+        assert!(image.contains("&lt;line&gt;") && !image.contains("<line>"));
+        assert!(image.contains("class=\"band\"") && image.ends_with("</svg>\n"));
     }
 
     proptest! {
@@ -294,7 +347,7 @@ mod tests {
         ) {
             let points = points.into_iter().map(|(x, y, spread)| At { x, y, spread }).collect();
             let scale = if is_log { Scale::Bytes } else { Scale::Linear };
-            let svg = plot(scale, points).svg();
+            let svg = plot(scale, points).figure();
             prop_assert!(!svg.contains("NaN") && !svg.contains("inf"), "{}", svg);
         }
     }
