@@ -48,7 +48,7 @@ export const settings: RoomSettings = {
     proximal: 0,
   },
   soft_labels: {
-    growth: { by: 'fraction', per_round: 0.25 },
+    growth: { by: 'fraction', per_round: 0.1 },
     selection: { by: 'class_balanced' },
     kind: 'soft',
     relabel: 'each_round',

@@ -44,7 +44,7 @@ pub struct SoftLabelSettings {
 impl Default for SoftLabelSettings {
     fn default() -> Self {
         Self {
-            growth: Growth::Fraction { per_round: 0.25 },
+            growth: Growth::Fraction { per_round: 0.1 },
             selection: Selection::ClassBalanced,
             kind: LabelKind::Soft,
             relabel: Relabel::EachRound,
