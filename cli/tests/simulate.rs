@@ -124,7 +124,7 @@ fn every_method_leaves_its_results() {
     let soft = &results(&folder, "out")["points"][0]["runs"][0]["rounds"][3]["soft_labels"];
     assert_eq!(
         (&soft["count"], &soft["coverage"]),
-        (&12.into(), &0.5.into())
+        (&6.into(), &0.25.into())
     );
 }
 

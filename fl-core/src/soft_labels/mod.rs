@@ -299,7 +299,7 @@ mod tests {
     fn keep_adds_only_new_texts() {
         let settings = SoftLabelSettings {
             relabel: Relabel::Keep,
-            ..SoftLabelSettings::default()
+            ..settings(Growth::Fraction { per_round: 0.25 })
         };
         let mut rng = generator(0, Purpose::SoftLabels, 0);
         let mut set = SoftSet::default();
