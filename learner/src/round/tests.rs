@@ -12,6 +12,7 @@ fn settings() -> RoomSettings {
         ..RoomSettings::default()
     };
     settings.training.epochs = 2;
+    settings.soft_labels.growth = Growth::Fraction { per_round: 0.25 };
     settings
 }
 
