@@ -2,8 +2,14 @@
 
 /// The work, compiled for the widest SIMD that this processor has. Only what is inlined into the
 /// closure is; sums keep their order, so results are the same everywhere.
+///
+/// In WebAssembly the width is the build's: there pulp would add code in relaxed SIMD, and a
+/// browser without it refuses the whole module, whether that code would run or not.
 #[inline(always)]
 pub(super) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+    #[cfg(target_family = "wasm")]
+    return work();
+    #[cfg(not(target_family = "wasm"))]
     pulp::Arch::new().dispatch(work)
 }
 
