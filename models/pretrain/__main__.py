@@ -21,7 +21,8 @@ def main():
     vectors = step("embeddings", "word vectors from co-occurrences, the start of training")
     vectors.add_argument("--seed", type=int, default=1)
 
-    step("leanings", "judge each review by what authors say of theirs")
+    judge = step("leanings", "judge each review by what authors say of theirs, and each sentence")
+    judge.add_argument("--model", type=Path, help="ask this exported model about single sentences too")
 
     train = step("train", "train the masked language model, or go on where it stopped")
     defaults = training.Settings()
@@ -60,7 +61,7 @@ def main():
     elif args.step == "embeddings":
         embeddings.make(args.work, args.seed)
     elif args.step == "leanings":
-        leanings.make(args.work)
+        leanings.make(args.work, args.model)
     elif args.step == "train":
         settings = training.Settings(steps=args.steps, seed=args.seed, peak=args.peak,
                                      decay=args.decay, precision=args.precision,

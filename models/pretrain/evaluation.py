@@ -52,17 +52,22 @@ class Scorer:
         self.max_tokens = max_tokens
 
     def encode(self, text, prompt):
-        """[CLS], the beginning of the text, the whole prompt, [SEP]."""
+        return self.framed(self.tokenizer.encode(text, add_special_tokens=False).ids, prompt)
+
+    def framed(self, body, prompt):
+        """[CLS], the beginning of the tokens, the whole prompt, [SEP]."""
         cls, *asked, sep = self.tokenizer.encode(prompt).ids
-        body = self.tokenizer.encode(text, add_special_tokens=False).ids
         return [cls, *body[:self.max_tokens - len(asked) - 2], *asked, sep]
 
-    @torch.inference_mode()
     def scores(self, texts, prompt, words):
         """Logits of the words for each text: (texts, words)."""
+        return self.scores_of([self.encode(text, prompt) for text in texts], words)
+
+    @torch.inference_mode()
+    def scores_of(self, rows, words):
+        """Logits of the words at the last mask of each row of token ids: (rows, words)."""
         mask = self.tokenizer.token_to_id("[MASK]")
         word_ids = [self.tokenizer.token_to_id(word) for word in words]
-        rows = [self.encode(text, prompt) for text in texts]
         order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
         scores = np.zeros((len(rows), len(words)), np.float32)
         for begin in range(0, len(order), BATCH):

@@ -10,6 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from .corpus import CLS, MASK, PAD, REVIEWS, SEP, SNIPPETS, SOURCES
+from .judgements import SAMPLE, Judgements
 from .leanings import BINS
 from .words import NEGATIONS, OPINION_FORMS, OPINIONS, RATING_FORMS, TOPIC_FORMS, TOPICS
 
@@ -17,8 +18,8 @@ from .words import NEGATIONS, OPINION_FORMS, OPINIONS, RATING_FORMS, TOPIC_FORMS
 @dataclass
 class Mixture:
     sources: dict = field(
-        default_factory=lambda: {"imdb": 0.15, "imdb-unlabelled": 0.27, "negated": 0.06,
-                                 "yelp": 0.18, SNIPPETS: 0.08, "wikipedia": 0.13,
+        default_factory=lambda: {"imdb": 0.14, "imdb-unlabelled": 0.25, "negated": 0.06,
+                                 "yelp": 0.18, SNIPPETS: 0.12, "wikipedia": 0.12,
                                  "news": 0.13})
     # A few long windows, so that every position that the model has is trained.
     lengths: dict = field(default_factory=lambda: {24: 0.20, 32: 0.28, 64: 0.28, 128: 0.16, 256: 0.08})
@@ -118,6 +119,20 @@ class Windows:
         self.typical_ratings = self.typical(self.ratings)
         self.sentence_end = np.zeros(tokenizer.get_vocab_size(), bool)
         self.sentence_end[[tokenizer.token_to_id(mark) for mark in ".!?"]] = True
+        self.judgements = Judgements(self.starts, np.load(work / "corpus/said.npy"), self.leanings)
+        for source in [*REVIEWS, SNIPPETS]:
+            for length in self.mixture.lengths:
+                self.calibrate(source, length - 2)
+
+    def calibrate(self, source, room):
+        rng = np.random.default_rng(self.seed)
+        drawn = [self.window(self.start(rng, source, room), room) for _ in range(SAMPLE)]
+        self.judgements.calibrate((source, room), *zip(*drawn))
+
+    def window(self, start, room):
+        """The document at `start`, and the at most `room` tokens that it has from there on."""
+        document = np.searchsorted(self.documents, start, side="right") - 1
+        return document, slice(start, min(start + room, self.documents[document + 1]))
 
     def batch(self, step):
         rng = np.random.default_rng([self.seed, step])
@@ -140,11 +155,12 @@ class Windows:
     def row(self, rng, source, room):
         """Ids with masks, at most `room`; places in them, the words there, and their weights."""
         start = self.negated_start(rng) if source == "negated" else self.start(rng, source, room)
-        document = np.searchsorted(self.documents, start, side="right") - 1
-        text = self.tokens[start:min(start + room, self.documents[document + 1])].astype(np.int64)
+        document, window = self.window(start, room)
+        text = self.tokens[window].astype(np.int64)
         cues, prompt = self.cues[source], None
         if rng.random() < self.mixture.prompted:
-            prompt = self.prompt(rng, cues, document, slice(start, start + len(text)))
+            leaning = self.leaning(source, room, document, window)
+            prompt = self.prompt(rng, cues, document, window, leaning)
             text = self.whole_sentences(text[:room - len(prompt.form)])
             few = len(text) < self.mixture.shortest_prompted
             if few or not len(prompt.words) and not len(cues.askable(text)):
@@ -153,12 +169,20 @@ class Windows:
         ratings = ratings[(ratings >= 0) & (ratings < len(text))]
         return self.masked(rng, text, ratings, cues, prompt)
 
-    def prompt(self, rng, cues, document, window):
+    def leaning(self, source, room, document, window):
+        """The bin of an opinion, None of other texts. Where a negation was looked for, the words
+        mean what they do not say, so the document alone is believed."""
+        if source == "negated":
+            return self.leanings[document]
+        if source in REVIEWS or source == SNIPPETS:
+            return self.judgements.leaning((source, room), document, window)
+        return None
+
+    def prompt(self, rng, cues, document, window, leaning):
         """What to ask behind a window of a document, and what is known of the answer from outside
-        the window: of a review, what reviews of its leaning say; of other texts, what the rest of
-        the document says."""
-        if document < len(self.leanings):
-            leaning = self.leanings[document]
+        the window: of an opinion, what reviews of its leaning say; of other texts, what the rest
+        of the document says."""
+        if leaning is not None:
             if rng.random() < self.mixture.rating:
                 return Prompt(self.rating_forms.draw(rng), *self.typical_ratings[leaning], False)
             return Prompt(cues.forms.draw(rng), *self.typical_opinions[leaning])
