@@ -13,6 +13,10 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let status = workspace
         .cargo(&build)
         .args(arguments)
+        // The seeds share the cores. Threads of one seed's products would wait by spinning, and
+        // take the cores from the others.
+        .env("CANDLE_NUM_THREADS", "1")
+        .env("RAYON_NUM_THREADS", "1")
         .status()
         .context("cargo could not be started")?;
     ensure!(status.success(), "the measurement ended with {status}");
