@@ -2,7 +2,7 @@
 
 A document's leaning says much of a long window and little of a short one, in which the author of a
 good review may name what was bad. What the window's own sentences say (`corpus/said.npy`) knows
-that, but only as far as the words are known already. The sum of both is less wrong than either.
+that, but only as far as the words are known already. So a window is judged by the sum of both.
 """
 
 import numpy as np
@@ -10,13 +10,18 @@ import numpy as np
 from .corpus import REVIEWS, SNIPPETS
 from .leanings import BINS
 
+# The sources whose windows are judged, in the order of `corpus/said.npy`.
+JUDGED = [*REVIEWS, SNIPPETS]
 # Windows drawn to find out where the bins of one source and length lie.
 SAMPLE = 2000
 
 
 class Judgements:
+    """A kind of windows, `key`, is a source and the room that its windows have: bins are quantiles
+    among their like."""
+
     def __init__(self, starts, said, leanings):
-        self.starts = np.concatenate([starts[source] for source in [*REVIEWS, SNIPPETS]])
+        self.starts = np.concatenate([starts[source] for source in JUDGED])
         self.sums = np.append(0, np.cumsum(said, dtype=np.float64))
         # Of documents: from the middle, in standard deviations. Snippets have none but their own.
         self.leanings = (leanings - (BINS - 1) / 2) / leanings.std()

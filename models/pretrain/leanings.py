@@ -80,28 +80,28 @@ def stated(tokens, documents, ratings, tokenizer):
     return owners[clear], numbers[clear] >= PRAISE
 
 
+def places_of_each(sources):
+    return (np.flatnonzero(sources == source) for source in np.unique(sources))
+
+
 def centred(scores, sources):
     """Scores from the middle of their source, so that half of its documents lean to each side, in
     standard deviations."""
-    for source in np.unique(sources):
-        own = sources == source
+    for own in places_of_each(sources):
         scores[own] -= np.median(scores[own])
     return scores / scores.std()
 
 
 def standardised(scores, sources):
     """Scores from the middle of their source, each source in its own standard deviations."""
-    scores = scores.copy()
-    for source in np.unique(sources):
-        own = sources == source
+    for own in places_of_each(sources):
         scores[own] = (scores[own] - np.median(scores[own])) / scores[own].std()
     return scores
 
 
 def quantiles(scores, sources):
     bins = np.empty(len(scores), np.uint8)
-    for source in np.unique(sources):
-        own = np.flatnonzero(sources == source)
+    for own in places_of_each(sources):
         ranks = np.argsort(np.argsort(scores[own]))
         bins[own] = ranks * BINS // len(own)
     return bins
@@ -113,56 +113,74 @@ def asked(model, rows):
     scorer, form = Scorer(model, max_tokens=128), next(iter(OPINION_FORMS))
     words = [word for group in SENTIMENT.values() for word in group]
     scores = scorer.scores_of([scorer.framed(row, form) for row in rows], words)
-    return np.subtract(*label_scores(scores, list(SENTIMENT.values())).T[::-1])
+    blame, praise = label_scores(scores, list(SENTIMENT.values())).T
+    return praise - blame
+
+
+class Texts:
+    """The reviews and, behind them, the snippets: their tokens, documents and sentences."""
+
+    def __init__(self, folder, tokenizer):
+        starts = [np.load(folder / f"sentences-{source}.npy") for source in REVIEWS]
+        snippets = np.load(folder / f"sentences-{SNIPPETS}.npy")
+        documents = np.load(folder / "documents.npy")
+        # Of the reviews alone, with the end of the last.
+        count = np.searchsorted(documents, starts[-1][-1], side="right")
+        self.documents = documents[:count + 1]
+        self.sources = np.searchsorted([own[0] for own in starts], self.documents[:-1],
+                                       side="right")
+        size = self.documents[-1]
+        tokens = np.load(folder / "tokens.npy", mmap_mode="r")
+        self.tokens = np.concatenate([tokens[:size], tokens[snippets[0]:]])
+
+        self.sentences = np.concatenate([*starts, snippets - snippets[0] + size])
+        self.lengths = np.diff(np.append(self.sentences, len(self.tokens)))
+        self.reviewed = self.sentences < size
+        # Of a review's sentence, its document.
+        self.owners = np.searchsorted(self.documents, self.sentences[self.reviewed],
+                                      side="right") - 1
+        # Of each sentence, its source; snippets are the last one.
+        self.told = np.append(self.sources[self.owners],
+                              np.full(len(snippets), len(REVIEWS) + 1))
+
+        ratings = np.load(folder / "ratings.npy")
+        self.rated, self.praised = stated(self.tokens[:size], self.documents, ratings, tokenizer)
+        hidden = np.zeros(len(self.tokens), bool)
+        for ahead in range(RATING_TOKENS):
+            hidden[np.minimum(ratings + ahead, size - 1)] = True
+        found, self.width = features(self.tokens, hidden)
+        owned = np.full(len(self.tokens), -1)
+        owned[:size] = np.repeat(np.arange(count), np.diff(self.documents))
+        self.whole = table(found, self.width, owned, count)
+        said = np.repeat(np.arange(len(self.sentences)), self.lengths)
+        self.parts = table(found, self.width, said, len(self.sentences))
+
+    def snippets(self):
+        """The token ids of each."""
+        starts = self.sentences[~self.reviewed]
+        return np.split(self.tokens[starts[0]:].astype(np.int64), starts[1:] - starts[0])
 
 
 def make(work, model=None):
     folder = work / "corpus"
-    tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
-    documents = np.load(folder / "documents.npy")
-    starts = [np.load(folder / f"sentences-{source}.npy") for source in REVIEWS]
-    snippets = np.load(folder / f"sentences-{SNIPPETS}.npy")
-    sentences = np.concatenate(starts)
-    count = np.searchsorted(documents, sentences[-1], side="right")
-    documents = documents[:count + 1]
-    every = np.load(folder / "tokens.npy", mmap_mode="r")
-    size = documents[-1]
-    tokens = np.concatenate([every[:size], every[snippets[0]:]])
-    # The sentences of both, and whose they are.
-    sentences = np.append(sentences, snippets - snippets[0] + size)
-    lengths = np.diff(np.append(sentences, len(tokens)))
-    reviewed = sentences < size
-    owners = np.searchsorted(documents, sentences[reviewed], side="right") - 1
-    sources = np.searchsorted([own[0] for own in starts], documents[:-1], side="right")
+    texts = Texts(folder, Tokenizer.from_file(str(work / "tokenizer.json")))
+    teacher = linear_model(texts.whole[texts.rated], texts.praised, DOCUMENT_STRENGTH)
+    scores = centred(teacher.decision_function(texts.whole), texts.sources)
 
-    ratings = np.load(folder / "ratings.npy")
-    hidden = np.zeros(len(tokens), bool)
-    for ahead in range(RATING_TOKENS):
-        hidden[np.minimum(ratings + ahead, size - 1)] = True
-    found, width = features(tokens, hidden)
-
-    belongs = np.append(np.repeat(np.arange(count), np.diff(documents)),
-                        np.full(len(tokens) - size, -1))
-    whole = table(found, width, belongs, count)
-    parts = table(found, width, np.repeat(np.arange(len(sentences)), lengths), len(sentences))
-    rated, praised = stated(tokens[:size], documents, ratings, tokenizer)
-    teacher = linear_model(whole[rated], praised, DOCUMENT_STRENGTH)
-    scores = centred(teacher.decision_function(whole), sources)
-
-    taught = (lengths >= SENTENCE_TOKENS.start) & (lengths < SENTENCE_TOKENS.stop) & reviewed
-    said_of = np.append(scores[owners], np.zeros(len(snippets)))
+    said_of = np.zeros(len(texts.sentences))
+    said_of[texts.reviewed] = scores[texts.owners]
+    taught = (texts.lengths >= SENTENCE_TOKENS.start) & (texts.lengths < SENTENCE_TOKENS.stop)
     taught &= np.abs(said_of) > CLEAR
-    student = linear_model(parts[taught], said_of[taught] > 0, SENTENCE_STRENGTH)
-    scores = centred(student.decision_function(whole), sources)
+    student = linear_model(texts.parts[taught], said_of[taught] > 0, SENTENCE_STRENGTH)
+    scores = centred(student.decision_function(texts.whole), texts.sources)
 
-    told = np.append(sources[owners], np.full(len(snippets), len(REVIEWS) + 1))
-    said = standardised(student.decision_function(parts), told)
+    said = standardised(student.decision_function(texts.parts), texts.told)
     if model:
-        rows = np.split(tokens[size:].astype(np.int64), sentences[~reviewed][1:] - size)
-        opinion = standardised(asked(model, rows), told[~reviewed])
-        said[~reviewed] = standardised(said[~reviewed] + opinion, told[~reviewed])
+        snippets, told = ~texts.reviewed, texts.told[~texts.reviewed]
+        opinion = standardised(asked(model, texts.snippets()), told)
+        said[snippets] = standardised(said[snippets] + opinion, told)
 
-    np.save(folder / "leanings.npy", quantiles(scores, sources))
+    np.save(folder / "leanings.npy", quantiles(scores, texts.sources))
     np.save(folder / "said.npy", said.astype(np.float32))
-    print(json.dumps({"documents": int(count), "rated": len(rated), "features": width,
-                      "sentences": int(taught.sum())}))
+    print(json.dumps({"documents": len(texts.sources), "rated": len(texts.rated),
+                      "features": texts.width, "sentences": int(taught.sum())}))

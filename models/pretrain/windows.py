@@ -10,7 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from .corpus import CLS, MASK, PAD, REVIEWS, SEP, SNIPPETS, SOURCES
-from .judgements import SAMPLE, Judgements
+from .judgements import JUDGED, SAMPLE, Judgements
 from .leanings import BINS
 from .words import NEGATIONS, OPINION_FORMS, OPINIONS, RATING_FORMS, TOPIC_FORMS, TOPICS
 
@@ -120,7 +120,7 @@ class Windows:
         self.sentence_end = np.zeros(tokenizer.get_vocab_size(), bool)
         self.sentence_end[[tokenizer.token_to_id(mark) for mark in ".!?"]] = True
         self.judgements = Judgements(self.starts, np.load(work / "corpus/said.npy"), self.leanings)
-        for source in [*REVIEWS, SNIPPETS]:
+        for source in JUDGED:
             for length in self.mixture.lengths:
                 self.calibrate(source, length - 2)
 
@@ -174,7 +174,7 @@ class Windows:
         mean what they do not say, so the document alone is believed."""
         if source == "negated":
             return self.leanings[document]
-        if source in REVIEWS or source == SNIPPETS:
+        if source in JUDGED:
             return self.judgements.leaning((source, room), document, window)
         return None
 
