@@ -3,6 +3,7 @@
 //! Every choice that LP-FL (arXiv 2307.13896) leaves open is a field here, with its default.
 
 mod aggregation;
+mod extra;
 mod lora;
 mod rule;
 mod server_optimizer;
@@ -17,6 +18,7 @@ use crate::soft_labels::SoftLabelSettings;
 use crate::task::Task;
 
 pub use aggregation::{AggregationSettings, MeasureError};
+pub use extra::no_extra_fields;
 pub use lora::{LoraScaling, LoraSettings, LoraTarget};
 pub use rule::{Holds, Rule};
 pub use server_optimizer::{Adaptive, ServerOptimizer};

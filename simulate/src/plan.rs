@@ -2,6 +2,7 @@
 
 mod laying;
 
+use fl_core::settings::no_extra_fields;
 use toml::{Table, Value};
 
 use crate::document::{Document, one_line};
@@ -146,6 +147,7 @@ fn point(
         set(&mut table, assignment)?;
         origin.flags.push(assignment.clone());
     }
+    let given = serde_json::to_value(&table).unwrap_or_default();
     let read: Result<Experiment, _> = Value::Table(table).try_into();
     let mut experiment = read.map_err(|error: toml::de::Error| {
         // The file alone is good, so one of these is not.
@@ -155,7 +157,7 @@ fn point(
         SimulateError::setting(sources.join(" or "), one_line(error.message()))
     })?;
     experiment.name = name.to_owned();
-    let checked = experiment.check();
+    let checked = no_extra_fields(&given, &experiment).and_then(|()| experiment.check());
     let point = Point {
         place,
         experiment,

@@ -8,8 +8,9 @@ use axum::response::{IntoResponse, Response};
 use fl_core::error::{Blame, Fault, FaultCode};
 use fl_core::protocol::{ClientId, ModelInfo};
 use fl_core::room::OwnerCommand;
-use fl_core::settings::RoomSettings;
-use serde::Serialize;
+use fl_core::settings::{RoomSettings, no_extra_fields};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use super::answer::{Refusal, json, json_text};
@@ -58,14 +59,16 @@ pub(crate) async fn create(
         mend: "Shorten the task.".into(),
     })?;
     // An object, not a list: serde would take a struct's fields by position too.
-    let object = serde_json::from_slice::<serde_json::Map<_, _>>(&body);
-    let settings = object.and_then(|object| serde_json::from_value(object.into()));
-    let settings: RoomSettings = settings.map_err(|error| {
+    let object = serde_json::from_slice::<Map<_, _>>(&body);
+    let unreadable = |error: serde_json::Error| {
         bad_request(
             format!("The request is not a room's settings: {error}."),
             "Compare it with the settings in /api/defaults.",
         )
-    })?;
+    };
+    let given = Value::Object(object.map_err(unreadable)?);
+    let settings = RoomSettings::deserialize(&given).map_err(unreadable)?;
+    no_extra_fields(&given, &settings).map_err(Fault::from)?;
     let created = app.rooms.create(settings).await?;
     Ok((StatusCode::CREATED, json(&created)).into_response())
 }

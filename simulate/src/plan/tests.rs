@@ -92,6 +92,12 @@ fn what_is_wrong_is_named_by_its_place() {
             "folder/few.toml, line 2, training.epochs: expected 1 to 100, got 0",
         ),
         (
+            "[deal]\npartition = { by = \"iid\", alpha = 0.5 }",
+            &[],
+            &[],
+            "folder/few.toml, line 2, deal.partition.alpha: expected no such field where by = \"iid\", got 0.5",
+        ),
+        (
             "",
             &["training.epochs=0"],
             &[],
