@@ -57,6 +57,7 @@ impl Library {
             .map_err(|error| bad_settings(format!("{error}."), "Change the task or LoRA."))?;
         if let Some(corpus) = self.corpus(settings)? {
             check_labels(corpus, settings)?;
+            check_deal(corpus, settings)?;
         }
         Ok(learner.initial_adapter(settings.seed))
     }
@@ -128,6 +129,18 @@ fn check_labels(corpus: &Corpus, settings: &RoomSettings) -> Result<(), Fault> {
         format!("setting task.labels: expected the texts' labels {expected}, got {got}."),
         "Give the task the labels of its texts, or choose other texts.",
     ))
+}
+
+/// Refuses a deal that the corpus has too few texts for, before the first client finds out.
+fn check_deal(corpus: &Corpus, settings: &RoomSettings) -> Result<(), Fault> {
+    let Texts::Corpus { deal, .. } = &settings.texts else {
+        return Ok(());
+    };
+    let train = texts::read(&corpus.train, &settings.task)
+        .map_err(|error| bad_settings(format!("{error}."), "Change the task."))?;
+    let labels: Vec<usize> = train.rows.iter().filter_map(|row| row.label).collect();
+    deal.share(&labels, 0, settings.seed)?;
+    Ok(())
 }
 
 fn unavailable<'a>(field: &str, name: &str, names: impl Iterator<Item = &'a str>) -> Fault {

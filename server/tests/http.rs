@@ -69,8 +69,17 @@ async fn bad_settings_are_named() {
         (r#"{"title":""}"#, "title"),
         (r#"{"model":"missing"}"#, "setting model"),
         (
+            r#"{"compression":{"by":"f32","share":0.1}}"#,
+            "compression.share",
+        ),
+        (
             r#"{"texts":{"from":"corpus","corpus":"no","deal":{"gold":1,"unlabelled":1}}}"#,
             "texts.corpus",
+        ),
+        (
+            r#"{"texts":{"from":"corpus","corpus":"reviews","deal":{"gold":8,"unlabelled":48,
+            "clients":500,"partition":{"by":"label_mix","alpha":1}}}}"#,
+            "texts.deal",
         ),
         (
             r#"{"task":{"name":"a","patterns":["{text} {mask}"],"max_tokens":32,"labels":[
