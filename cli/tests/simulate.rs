@@ -65,7 +65,11 @@ fn every_method_leaves_its_results() {
     let folder = folder();
     let methods = METHODS.join(",");
     let run = format!("simulate few.toml --sweep method={methods} --out out --summary all.csv");
+    fs::create_dir_all(folder.path("out/plots")).unwrap();
+    let stale = folder.path("out/plots/of-another-run.svg");
+    fs::write(&stale, "").unwrap();
     let printed = done(&folder, &run);
+    assert!(!stale.exists());
     for method in METHODS {
         assert!(printed.contains(&format!("| {method} | 0.")), "{printed}");
     }

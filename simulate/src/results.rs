@@ -1,8 +1,8 @@
 //! What an experiment leaves: `results.json`, `rounds.csv`, `report.html`, `report.md`, plots and
 //! summary rows.
 
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 use fl_core::task::Task;
 use serde::Serialize;
@@ -136,7 +136,9 @@ impl Results {
         write_whole(&folder.join("report.html"), report::page(self).as_bytes())?;
         write_whole(&folder.join("report.md"), self.tables().as_bytes())?;
         let plots = folder.join("plots");
-        fs::create_dir_all(&plots).map_err(|error| SimulateError::file(&plots, error))?;
+        fs::create_dir_all(&plots)
+            .and_then(|()| remove_images(&plots))
+            .map_err(|error| SimulateError::file(&plots, error))?;
         for (name, image) in report::images(self) {
             write_whole(&plots.join(name), image.as_bytes())?;
         }
@@ -224,6 +226,17 @@ impl Results {
         }
         csv_lines(rows)
     }
+}
+
+/// Removes what an earlier run left, which may have had other plots.
+fn remove_images(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "svg") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// The columns of `rounds.csv` behind those of the axes.

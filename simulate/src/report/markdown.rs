@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{groups, name, shown};
+use super::{groups, mean, name, shown};
 use crate::figures::RunFigures;
 use crate::results::{PointResults, Results};
 
@@ -47,49 +47,66 @@ fn grid(points: &[&PointResults]) -> String {
         let found = points.iter().find(here);
         found.map_or_else(|| "–".into(), |point| shown(&point.accuracies()))
     };
-    let mut out = header(std::iter::once("").chain(right.1.iter().copied()));
+    let mut out = header(&[&[""], &right.1[..]].concat());
     for row in &down.1 {
         let cells = right.1.iter().map(|column| cell(row, column));
-        let _ = writeln!(out, "| {row} | {} |", cells.collect::<Vec<_>>().join(" | "));
+        line(&mut out, std::iter::once((*row).to_owned()).chain(cells));
     }
     out
 }
 
 /// A row for each point.
 fn list(points: &[&PointResults]) -> String {
-    let mut out = header(
-        [
-            "",
-            "accuracy",
-            "macro F1",
-            "soft labels right",
-            "bytes an update",
-            "seconds a run",
-        ]
-        .into_iter(),
-    );
+    let mut out = header(&[
+        "",
+        "accuracy",
+        "macro F1",
+        "soft labels right",
+        "bytes an update",
+        "seconds a run",
+    ]);
     for point in points {
         let figures = |figure: &dyn Fn(&RunFigures) -> Option<f32>| {
             let values = point.runs.iter().filter_map(figure).map(f64::from);
             shown(&values.collect::<Vec<_>>())
         };
-        let bytes = point.runs.iter().map(RunFigures::update_bytes).max();
-        let _ = writeln!(
-            out,
-            "| {} | {} | {} | {} | {} | {:.0} |",
+        let bytes = point.runs.iter().map(|run| run.update_bytes() as f64);
+        let cells = [
             name(point),
             shown(&point.accuracies()),
             figures(&|run| Some(run.last()?.macro_f1)),
             figures(&|run| Some(run.rounds.last()?.soft_labels.as_ref()?.precision)),
-            bytes.unwrap_or_default(),
-            point.wall_ms as f64 / 1000.0
-        );
+            format!("{:.0}", mean(&bytes.collect::<Vec<_>>())),
+            format!("{:.0}", point.wall_ms as f64 / 1000.0),
+        ];
+        line(&mut out, cells);
     }
     out
 }
 
-fn header<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    let names: Vec<&str> = names.collect();
-    let line = "---|".repeat(names.len());
-    format!("| {} |\n|{line}\n", names.join(" | "))
+fn header(names: &[&str]) -> String {
+    let mut out = String::new();
+    line(&mut out, names.iter().map(|name| (*name).to_owned()));
+    let _ = writeln!(out, "|{}", "---|".repeat(names.len()));
+    out
+}
+
+/// A row of a table, in which a name may hold what would end a cell.
+fn line(out: &mut String, cells: impl IntoIterator<Item = String>) {
+    for cell in cells {
+        let _ = write!(out, "| {} ", cell.replace('|', "\\|"));
+    }
+    out.push_str("|\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_end_its_cell() {
+        let mut out = header(&["", "a|b"]);
+        line(&mut out, ["c".into(), "1".into()]);
+        assert_eq!(out, "|  | a\\|b |\n|---|---|\n| c | 1 |\n");
+    }
 }
