@@ -131,7 +131,7 @@ pub struct TrainingSettings {
 impl Default for TrainingSettings {
     fn default() -> Self {
         Self {
-            learning_rate: 5e-4,
+            learning_rate: 7e-4,
             epochs: 4,
             batch_size: 8,
             weight_decay: 0.01,

@@ -22,7 +22,7 @@ def main():
     vectors.add_argument("--seed", type=int, default=1)
 
     judge = step("leanings", "judge each review by what authors say of theirs, and each sentence")
-    judge.add_argument("--model", type=Path, help="ask this exported model about single sentences too")
+    judge.add_argument("--model", type=Path, help="ask this exported model about snippets and Yelp's reviews too")
 
     train = step("train", "train the masked language model, or go on where it stopped")
     defaults = training.Settings()

@@ -6,9 +6,11 @@ linear model over words and pairs of words learns to judge the others. What it s
 then said of each of its sentences; a second linear model learns from half a million of those, and
 judges whole documents better than its teacher did, since it saw so much more text.
 
-The second model judges single sentences too, those of the reviews and the snippets. Of the latter,
-which have no document behind them, an exported model of an earlier stage may be asked as well
-(`--model`): the two see different things, and together they are right more often than each.
+The second model judges single sentences too, those of the reviews and the snippets. An exported
+model of an earlier stage may be asked as well (`--model`). Of the snippets, which have no document
+behind them, the two see different things, and together they are right more often than each. Of
+Yelp's reviews it is believed alone: the linear models learned from films, and what they say of
+restaurants and shops makes it worse.
 
 Written to the working directory:
 - `corpus/leanings.npy`  uint8, one a document of the reviews, which are the first documents: 0 is
@@ -41,6 +43,8 @@ DOCUMENT_STRENGTH, SENTENCE_STRENGTH = 0.01, 0.03
 # Documents this many standard deviations from the middle teach the sentences.
 CLEAR = 0.5
 SENTENCE_TOKENS = range(5, 65)
+# Of reviews of other things than films: its number in `Texts.sources`.
+SOURCE_ELSEWHERE = 1 + REVIEWS.index("yelp")
 
 
 def features(tokens, hidden):
@@ -139,7 +143,7 @@ class Texts:
         # Of a review's sentence, its document.
         self.owners = np.searchsorted(self.documents, self.sentences[self.reviewed],
                                       side="right") - 1
-        # Of each sentence, its source; snippets are the last one.
+        # Of each sentence, its source, counted from 1; snippets are the last one.
         self.told = np.append(self.sources[self.owners],
                               np.full(len(snippets), len(REVIEWS) + 1))
 
@@ -155,10 +159,11 @@ class Texts:
         said = np.repeat(np.arange(len(self.sentences)), self.lengths)
         self.parts = table(found, self.width, said, len(self.sentences))
 
-    def snippets(self):
-        """The token ids of each."""
-        starts = self.sentences[~self.reviewed]
-        return np.split(self.tokens[starts[0]:].astype(np.int64), starts[1:] - starts[0])
+    def rows(self, starts, chosen):
+        """The token ids of each chosen text: a sentence, or a document, as `starts` say."""
+        ends = np.append(starts[1:], len(self.tokens))
+        return [self.tokens[starts[one]:ends[one]].astype(np.int64)
+                for one in np.flatnonzero(chosen)]
 
 
 def make(work, model=None):
@@ -176,9 +181,14 @@ def make(work, model=None):
 
     said = standardised(student.decision_function(texts.parts), texts.told)
     if model:
-        snippets, told = ~texts.reviewed, texts.told[~texts.reviewed]
-        opinion = standardised(asked(model, texts.snippets()), told)
-        said[snippets] = standardised(said[snippets] + opinion, told)
+        elsewhere = texts.sources == SOURCE_ELSEWHERE
+        scores[elsewhere] = asked(model, texts.rows(texts.documents, elsewhere))
+        elsewhere, snippets = texts.told == SOURCE_ELSEWHERE, ~texts.reviewed
+        chosen = elsewhere | snippets
+        said[elsewhere] = 0.0
+        said[chosen] += standardised(asked(model, texts.rows(texts.sentences, chosen)),
+                                     texts.told[chosen])
+        said[chosen] = standardised(said[chosen], texts.told[chosen])
 
     np.save(folder / "leanings.npy", quantiles(scores, texts.sources))
     np.save(folder / "said.npy", said.astype(np.float32))

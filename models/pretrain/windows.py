@@ -18,8 +18,8 @@ from .words import NEGATIONS, OPINION_FORMS, OPINIONS, RATING_FORMS, TOPIC_FORMS
 @dataclass
 class Mixture:
     sources: dict = field(
-        default_factory=lambda: {"imdb": 0.14, "imdb-unlabelled": 0.25, "negated": 0.06,
-                                 "yelp": 0.18, SNIPPETS: 0.12, "wikipedia": 0.12,
+        default_factory=lambda: {"imdb": 0.12, "imdb-unlabelled": 0.20, "negated": 0.06,
+                                 "yelp": 0.27, SNIPPETS: 0.12, "wikipedia": 0.10,
                                  "news": 0.13})
     # A few long windows, so that every position that the model has is trained.
     lengths: dict = field(default_factory=lambda: {24: 0.20, 32: 0.28, 64: 0.28, 128: 0.16, 256: 0.08})
