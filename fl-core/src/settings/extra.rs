@@ -15,6 +15,7 @@ const TAGS: [&str; 2] = ["by", "from"];
 /// # Errors
 /// The first such field, by its path.
 pub fn no_extra_fields(given: &Value, read: &impl Serialize) -> Result<(), SettingsError> {
+    // What was read from text can be written as text; should it not, nothing is refused.
     let read = serde_json::to_value(read).unwrap_or_default();
     check(given, &read, "")
 }
