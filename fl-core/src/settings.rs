@@ -413,4 +413,21 @@ mod tests {
             assert_eq!(settings.check().unwrap_err().field, field);
         }
     }
+    /// The page's tests and its mock begin with what a room has by default.
+    #[cfg(feature = "typescript")]
+    #[test]
+    fn export_bindings_of_default_settings() {
+        let Some(folder) = std::env::var_os("TS_RS_EXPORT_DIR") else {
+            return;
+        };
+        let settings = serde_json::to_string_pretty(&RoomSettings::default()).unwrap();
+        let text = format!(
+            "// What a room has unless it is told otherwise: RoomSettings::default() of fl-core.\n\
+             import type {{ RoomSettings }} from './RoomSettings';\n\n\
+             export const defaults: RoomSettings = {settings};\n"
+        );
+        let folder = std::path::Path::new(&folder);
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(folder.join("defaults.ts"), text).unwrap();
+    }
 }

@@ -21,8 +21,12 @@ function faultFor(part: Partial<Draft>) {
 
 describe('the form for a room', () => {
   it('gives the defaults back when nothing is changed', () => {
-    const same = { ...settings, training: { ...settings.training, learning_rate: 0.001 } };
-    expect(settingsFor({})).toEqual(same);
+    expect(settingsFor({})).toEqual(settings);
+  });
+
+  it('shows a rate without the digits that single precision adds', () => {
+    const training = { ...settings.training, learning_rate: 0.0010000000474974513 };
+    expect(draftOf({ ...settings, training }).learningRate).toBe('0.001');
   });
 
   it('takes the task of the chosen corpus', () => {

@@ -1,6 +1,6 @@
 // The make-believe room: settings, members, rounds and figures that look like the real ones.
 
-import type { Deal } from '../generated/Deal';
+import { defaults } from '../generated/defaults';
 import type { Evaluated } from '../generated/Evaluated';
 import type { Fault } from '../generated/Fault';
 import type { FaultCode } from '../generated/FaultCode';
@@ -9,84 +9,18 @@ import type { MemberView } from '../generated/MemberView';
 import type { ModelInfo } from '../generated/ModelInfo';
 import type { RoomSettings } from '../generated/RoomSettings';
 import type { RoundRecord } from '../generated/RoundRecord';
-import type { Task } from '../generated/Task';
 
 export const CODE = 'K7QX';
 
 export const scene = new URLSearchParams(location.search).get('scene') ?? 'waiting';
 
-const task: Task = {
-  name: 'Reviews',
-  patterns: ['{text} it was {mask} .'],
-  labels: [
-    { name: 'negative', aliases: [], words: ['terrible'] },
-    { name: 'positive', aliases: [], words: ['great'] },
-  ],
-  text_columns: ['text'],
-  label_column: 'label',
-  max_tokens: 96,
-  truncate: 'end',
-  calibration: 'none',
-};
-
-const deal: Deal = {
-  gold: 8,
-  unlabelled: 40,
-  clients: 0,
-  partition: { by: 'iid' },
-  sizes: { by: 'equal' },
-  gold_placement: { by: 'balanced' },
-};
-
 export const settings: RoomSettings = {
+  ...defaults,
   title: 'Reviews, class 10b',
-  model: 'default',
-  task,
-  texts: scene === 'own' ? { from: 'own' } : { from: 'corpus', corpus: 'reviews', deal },
-  lora: { rank: 8, alpha: 16, scaling: 'standard', dropout: 0, targets: ['query', 'value'] },
-  training: {
-    learning_rate: 0.0010000000474974513,
-    epochs: 2,
-    batch_size: 8,
-    weight_decay: 0.01,
-    beta1: 0.9,
-    beta2: 0.999,
-    epsilon: 1e-8,
-    warmup: 0.1,
-    decay: 'linear',
-    clip_norm: 1,
-    proximal: 0,
-  },
-  soft_labels: {
-    growth: { by: 'fraction', per_round: 0.1 },
-    selection: { by: 'class_balanced' },
-    kind: 'soft',
-    relabel: 'each_round',
-    temperature: 1,
-    weight: 0.5,
-    noise: 0,
-  },
-  weighting: 'gold_and_soft',
-  aggregation: {
-    rule: { by: 'fedavg' },
-    server_optimizer: { by: 'none' },
-    measure_error: 'off',
-    memory_mib: 512,
-  },
-  compression: { by: 'f32' },
-  round: {
-    start: 'automatic',
-    quorum: { count: 2 },
-    minimum: 1,
-    sample: 0,
-    goal: 0,
-    deadline_seconds: 180,
-    grace_seconds: 15,
-    rounds: 10,
-    capacity: 64,
-  },
-  seed: 0,
+  texts: scene === 'own' ? { from: 'own' } : defaults.texts,
 };
+
+const { task } = settings;
 
 export const model: ModelInfo = {
   name: 'default',
