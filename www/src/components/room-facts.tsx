@@ -1,12 +1,10 @@
-// The settings of the room, for those who want to know exactly, and the adapter to take along.
+// The settings of the room, for those who want to know exactly, and the adapter so far.
 
-import { adapterUrl } from '../api';
 import type { LoraSettings } from '../generated/LoraSettings';
-import { code, room } from '../state/session';
+import { room } from '../state/session';
 import { count, decimal, percent, plural } from '../text/format';
 import { targetWords } from '../text/lora';
-
-const ADAPTER_FILES = ['adapter_model.safetensors', 'adapter_config.json'];
+import { AdapterFiles } from './adapter-files';
 
 export function RoomFacts() {
   const { settings, model, view, adopted, recorded } = room.value;
@@ -40,16 +38,7 @@ export function RoomFacts() {
           </div>
         ))}
       </dl>
-      {(view?.completed ?? 0) > 0 && (
-        <p class="actions">
-          {ADAPTER_FILES.map((file) => (
-            <a key={file} class="button" href={adapterUrl(code.value, file)} download={file}>
-              Save {file}
-            </a>
-          ))}
-          <span class="hint">Together they are an adapter that Hugging Face PEFT reads.</span>
-        </p>
-      )}
+      {(view?.completed ?? 0) > 0 && view?.phase.type !== 'finished' && <AdapterFiles />}
     </details>
   );
 }

@@ -2,6 +2,7 @@
 
 import { useEffect } from 'preact/hooks';
 import { AccuracyCard } from '../components/accuracy-card';
+import { AdapterCard } from '../components/adapter-files';
 import { ByteCard } from '../components/byte-card';
 import { DownloadBar } from '../components/download-bar';
 import { FaultNote } from '../components/fault-note';
@@ -80,6 +81,7 @@ export function RoomPage({ code }: { code: string }) {
             {!gathering && joined && mine}
           </div>
           <div class="side">
+            <AdapterCard />
             <Roster />
             {joined && <ByteCard />}
             {!inviting && phase !== 'finished' && <Invite code={code} size="small" />}
