@@ -73,6 +73,37 @@ describe('the form for a room', () => {
     expect(share.soft_labels.growth).toEqual({ by: 'fraction', per_round: 0.5 });
   });
 
+  it('deals texts unlike among as many tabs as are named', () => {
+    const unlike = settingsFor({ partition: 'label_mix', partitionAmount: '0.5', holders: '3' }).texts;
+    expect(unlike).toMatchObject({ deal: { partition: { by: 'label_mix', alpha: 0.5 }, clients: 3, gold: 8 } });
+    const shards = settingsFor({ partition: 'label_shards', partitionAmount: '2', holders: '4' }).texts;
+    expect(shards).toMatchObject({ deal: { partition: { by: 'label_shards', per_client: 2 }, clients: 4 } });
+    expect(faultFor({ partition: 'label_mix', partitionAmount: '' })?.field).toBe('texts.deal.partition.alpha');
+    expect(faultFor({ partition: 'label_mix', partitionAmount: '1', holders: 'x' })?.field).toBe('texts.deal.clients');
+    expect(faultFor({ corpus: OWN, partition: 'label_mix', partitionAmount: '' })).toBeNull();
+  });
+
+  it('brings updates together as chosen', () => {
+    const rule = (part: Partial<Draft>) => settingsFor(part).aggregation.rule;
+    expect(rule({ rule: 'median' })).toEqual({ by: 'median' });
+    expect(rule({ rule: 'trimmed_mean', ruleAmount: '25' })).toEqual({ by: 'trimmed_mean', share: 0.25 });
+    expect(rule({ rule: 'multi_krum', ruleAmount: '2' })).toEqual({ by: 'multi_krum', attackers: 2, chosen: 0 });
+    expect(rule({ rule: 'norm_bound', ruleAmount: '0.5' })).toEqual({ by: 'norm_bound', norm: 0.5 });
+    expect(faultFor({ rule: 'krum', ruleAmount: '0.5' })?.field).toBe('aggregation.rule.attackers');
+  });
+
+  it('sends updates as chosen', () => {
+    expect(settingsFor({ compression: 'int8' }).compression).toEqual({ by: 'int8' });
+    const largest = settingsFor({ compression: 'top_k', compressionAmount: '1' });
+    expect(largest.compression).toEqual({ by: 'top_k', share: 0.01 });
+  });
+
+  it('shows the amounts of the settings that it begins with', () => {
+    const rule = { by: 'trimmed_mean', share: 0.1 } as const;
+    const begun = { ...settings, aggregation: { ...settings.aggregation, rule } };
+    expect(draftOf(begun)).toMatchObject({ rule: 'trimmed_mean', ruleAmount: '10', compressionAmount: '' });
+  });
+
   it('names the field that holds no number', () => {
     expect(faultFor({ rounds: '' })?.field).toBe('round.rounds');
     expect(faultFor({ epochs: '1.5' })?.field).toBe('training.epochs');

@@ -5,6 +5,7 @@ import { OWN, usualSpeed, type Draft } from '../state/draft';
 import { count } from '../text/format';
 import type { FieldFault } from '../text/faults';
 import { LORA_TARGETS } from '../text/lora';
+import { PartitionOptions, UpdateOptions } from './federation-options';
 import { AreaField, ChecksField, ChoiceField, NumberField } from './field';
 
 type Props = {
@@ -22,6 +23,7 @@ export function Options(props: Props) {
       <RoundOptions {...props} />
       <SoftLabelOptions {...props} />
       <TrainingOptions {...props} />
+      <UpdateOptions {...props} />
     </details>
   );
 }
@@ -87,6 +89,7 @@ function TextsOptions({ draft, corpora, fault, onChange }: Props) {
           />
         </div>
       )}
+      {draft.corpus !== OWN && <PartitionOptions draft={draft} fault={fault} onChange={onChange} />}
       <ReadingOptions draft={draft} fault={fault} onChange={onChange} />
     </fieldset>
   );

@@ -2,6 +2,7 @@
 
 import type { LoraSettings } from '../generated/LoraSettings';
 import { room } from '../state/session';
+import { compressionWords, partitionWords, ruleWords } from '../text/federation';
 import { count, decimal, percent, plural } from '../text/format';
 import { targetWords } from '../text/lora';
 import { AdapterFiles } from './adapter-files';
@@ -9,7 +10,7 @@ import { AdapterFiles } from './adapter-files';
 export function RoomFacts() {
   const { settings, model, view, adopted, recorded } = room.value;
   if (!settings) return null;
-  const { task, training, lora, soft_labels: soft, round } = settings;
+  const { task, texts, training, lora, soft_labels: soft, round } = settings;
   const facts: [string, string][] = [
     ['Question to the model', task.patterns.map(question).join(' · ')],
     ['Label words', task.labels.map(({ name, words }) => `${name}: ${words.join(', ')}`).join(' · ')],
@@ -22,6 +23,9 @@ export function RoomFacts() {
     ],
     ['Soft labels', growthWords(soft.growth)],
     ['A round ends after', `${round.deadline_seconds} s at the latest`],
+    ['The labels are', texts.from === 'corpus' ? `dealt ${partitionWords(texts.deal.partition)}` : 'as everyone brings them'],
+    ['The next common model is', ruleWords(settings.aggregation.rule)],
+    ['Updates are sent', compressionWords(settings.compression)],
     ['Updates', recorded ? 'kept by the server, each as it came' : 'averaged, then forgotten'],
     ['Adapter in use', adopted?.hash ?? '–'],
   ];

@@ -12,6 +12,7 @@ import type { RoomSettings } from '../generated/RoomSettings';
 import type { Texts } from '../generated/Texts';
 import type { Truncate } from '../generated/Truncate';
 import { decimal } from '../text/format';
+import { amountsOf, compressionOf, dealtBy, federationOf, ruleOf, type FederationDraft } from './federation';
 import type { FieldFault } from '../text/faults';
 
 /** Stands for "everyone brings their own" where the form names a corpus. */
@@ -43,7 +44,7 @@ export type Draft = {
   targets: LoraTarget[];
   scaling: LoraScaling;
   dropout: string;
-};
+} & FederationDraft;
 
 const FALLBACK_DEAL: Deal = {
   gold: 8,
@@ -86,6 +87,7 @@ export function draftOf(settings: RoomSettings): Draft {
     targets: lora.targets,
     scaling: lora.scaling,
     dropout: decimal(lora.dropout * 100),
+    ...federationOf(deal, settings),
   };
 }
 
@@ -112,10 +114,13 @@ export function read(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): R
     ['lora.dropout', draft.dropout],
   ];
   if (draft.growth !== 'off') numbers.push(['soft_labels.growth', draft.speed]);
-  for (const [field, text] of numbers) {
-    const fault = numberFault(field, text);
-    if (fault) return { ok: false, fault };
-  }
+  const amounts = amountsOf(draft, draft.corpus !== OWN);
+  const faults = [
+    ...numbers.map(([field, text]) => numberFault(field, text, !FRACTIONS.includes(field))),
+    ...amounts.map(([field, text, whole]) => numberFault(field, text, whole)),
+  ];
+  const fault = faults.find((found) => found !== null);
+  if (fault) return { ok: false, fault };
   if (draft.title.trim() === '') {
     return { ok: false, fault: { field: 'title', words: 'Give the room a title.' } };
   }
@@ -129,6 +134,7 @@ function settingsOf(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): Ro
   const needed = Number(draft.needed);
   const rank = Number(draft.rank);
   const corpus = corpora.find(({ name }) => name === draft.corpus);
+  const deal = dealOf(defaults.texts);
   const { calibration, truncate } = draft;
   const own = { ...defaults.task, patterns: linesOf(draft.patterns), labels: labelsOf(draft.labels) };
   const task = draft.corpus === OWN ? own : (corpus?.task ?? defaults.task);
@@ -138,7 +144,12 @@ function settingsOf(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): Ro
       : {
           from: 'corpus',
           corpus: draft.corpus,
-          deal: { ...dealOf(defaults.texts), gold: Number(draft.gold), unlabelled: Number(draft.unlabelled) },
+          deal: {
+            ...deal,
+            ...dealtBy(draft, deal),
+            gold: Number(draft.gold),
+            unlabelled: Number(draft.unlabelled),
+          },
         };
   return {
     ...defaults,
@@ -159,6 +170,8 @@ function settingsOf(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): Ro
       epochs: Number(draft.epochs),
     },
     soft_labels: { ...defaults.soft_labels, growth: growthOf(draft) },
+    aggregation: { ...defaults.aggregation, rule: ruleOf(draft) },
+    compression: compressionOf(draft),
     round: {
       ...defaults.round,
       start: draft.start,
@@ -203,10 +216,9 @@ function speedOf(growth: Growth): string {
   return growth.by === 'factor' ? decimal(growth.factor) : '';
 }
 
-function numberFault(field: string, text: string): FieldFault | null {
+function numberFault(field: string, text: string, whole: boolean): FieldFault | null {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value)) return { field, words: 'Enter a number.' };
-  const whole = !FRACTIONS.includes(field);
   if (whole && (!Number.isInteger(value) || value < 0)) {
     return { field, words: 'Enter a whole number, 0 or more.' };
   }

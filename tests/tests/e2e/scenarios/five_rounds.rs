@@ -53,6 +53,7 @@ async fn five_rounds(scene: &Scene) {
     the_chart_has_the_accuracies(&room, &tabs).await;
     the_bytes_are_counted(&room, &tabs).await;
     the_model_answers(&tabs).await;
+    the_adapter_can_be_saved(&owner).await;
     pictures::take(&owner, "finished").await;
     pictures::take_plain(&firefox, "finished-firefox").await;
     print_table(&room);
@@ -95,6 +96,28 @@ async fn all_hold_the_same_adapter(room: &RoomInfo, tabs: &[&Tab], native: &Nati
             .await;
     }
     assert_eq!(native.hash(), Some(hash));
+}
+
+/// The links of the finished room give a PEFT configuration and a safetensors file.
+async fn the_adapter_can_be_saved(tab: &Tab) {
+    let saved: Vec<(String, u16, String)> = tab
+        .script(
+            "const links = document.querySelectorAll('[data-testid=\"adapter\"] a[download]');
+             return Promise.all([...links].map(async (link) => {
+               const answer = await fetch(link.href);
+               return [link.download, answer.status, await answer.text()];
+             }));",
+            vec![],
+        )
+        .await;
+    let part = |name: &str| {
+        let found = saved.iter().find(|(file, ..)| file == name);
+        let (_, status, text) = found.unwrap_or_else(|| panic!("no link saves {name}"));
+        assert_eq!(*status, 200, "{name}: {text}");
+        text
+    };
+    assert!(part("adapter_config.json").contains("\"peft_type\""));
+    assert!(part("adapter_model.safetensors").contains("lora_A"));
 }
 
 fn every_round_took_everyone(room: &RoomInfo) {
