@@ -5,6 +5,7 @@
 mod aggregation;
 mod extra;
 mod lora;
+mod ranges;
 mod rule;
 mod server_optimizer;
 
@@ -16,10 +17,12 @@ use crate::partition::Deal;
 use crate::protocol::Report;
 use crate::soft_labels::SoftLabelSettings;
 use crate::task::Task;
+use ranges::zero_or_within;
 
 pub use aggregation::{AggregationSettings, MeasureError};
 pub use extra::no_extra_fields;
 pub use lora::{LoraScaling, LoraSettings, LoraTarget};
+pub(crate) use ranges::{positive, within};
 pub use rule::{Holds, Rule};
 pub use server_optimizer::{Adaptive, ServerOptimizer};
 
@@ -342,25 +345,6 @@ impl RoundSettings {
         )?;
         within("round.rounds", self.rounds.into(), 1.0, 100_000.0)
     }
-}
-
-/// Refuses a value outside `low..=high`; NaN is outside every range.
-pub(crate) fn within(field: &str, value: f64, low: f64, high: f64) -> Result<(), SettingsError> {
-    if value >= low && value <= high {
-        return Ok(());
-    }
-    Err(SettingsError::new(
-        field,
-        format!("{low} to {high}"),
-        value.to_string(),
-    ))
-}
-
-fn zero_or_within(field: &str, value: u32, low: u32, high: u32) -> Result<(), SettingsError> {
-    if value == 0 {
-        return Ok(());
-    }
-    within(field, value.into(), low.into(), high.into())
 }
 
 #[cfg(test)]

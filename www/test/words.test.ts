@@ -62,6 +62,8 @@ describe('faults', () => {
     });
     const words = fault('bad_settings', 'setting task.labels[0].name: expected a name, got .');
     expect(fieldFault(words)?.words).toBe('This must be a name, not empty.');
+    const share = 'setting aggregation.rule.share: expected from 0 to below 0.5, got 0.6.';
+    expect(fieldFault(fault('bad_settings', share))?.words).toBe('This must be from 0 to below 50 %, not 60 %.');
     expect(fieldFault(fault('bad_settings', 'unknown field `tittle`.'))).toBeNull();
     expect(fieldFault(fault('room_full'))).toBeNull();
   });

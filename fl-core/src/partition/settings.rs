@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Deal;
 use crate::error::SettingsError;
-use crate::settings::within;
+use crate::settings::{positive, within};
 
 /// Which texts lie together at one client.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -115,13 +115,7 @@ impl Deal {
                 concentration("texts.deal.gold_placement.alpha", alpha)
             }
             GoldPlacement::Few { holders } => {
-                let least = f64::from(f32::MIN_POSITIVE);
-                within(
-                    "texts.deal.gold_placement.holders",
-                    holders.into(),
-                    least,
-                    1.0,
-                )
+                positive("texts.deal.gold_placement.holders", holders.into(), 1.0)
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::within;
+use super::{positive, within};
 use crate::error::SettingsError;
 
 /// Shape of the LoRA matrices: `W = W0 + scale · B · A` (Hu et al. 2021).
@@ -85,8 +85,7 @@ impl LoraSettings {
     /// The first field out of range, as `lora.` and its name.
     pub fn check(&self) -> Result<(), SettingsError> {
         within("lora.rank", self.rank.into(), 1.0, 256.0)?;
-        let least = f64::from(f32::MIN_POSITIVE);
-        within("lora.alpha", self.alpha.into(), least, 4096.0)?;
+        positive("lora.alpha", self.alpha.into(), 4096.0)?;
         if !(0.0..1.0).contains(&self.dropout) {
             let (expected, got) = ("from 0 to below 1", self.dropout.to_string());
             return Err(SettingsError::new("lora.dropout", expected, got));

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::within;
+use super::{positive, within};
 use crate::aggregate::Trained;
 use crate::error::SettingsError;
 
@@ -144,10 +144,7 @@ impl Rule {
                 within("aggregation.rule.attackers", attackers.into(), 0.0, MOST)?;
                 within("aggregation.rule.chosen", chosen.into(), 0.0, MOST)
             }
-            Self::NormBound { norm } => {
-                let least = f64::from(f32::MIN_POSITIVE);
-                within("aggregation.rule.norm", norm.into(), least, 1e9)
-            }
+            Self::NormBound { norm } => positive("aggregation.rule.norm", norm.into(), 1e9),
             _ => Ok(()),
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::within;
+use super::{positive, within};
 use crate::error::SettingsError;
 
 /// What the server makes of a round's step Δ (Reddi et al. 2021, arXiv 2003.00295); the formulas
@@ -90,7 +90,7 @@ impl ServerOptimizer {
 
 fn rate(value: f32) -> Result<(), SettingsError> {
     let field = "aggregation.server_optimizer.learning_rate";
-    within(field, value.into(), f64::from(f32::MIN_POSITIVE), 10.0)
+    positive(field, value.into(), 10.0)
 }
 
 fn below_one(field: &str, value: f32) -> Result<(), SettingsError> {

@@ -14,7 +14,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SettingsError;
-use crate::settings::within;
+use crate::settings::{positive, within};
 
 pub use self::metrics::SoftLabelMetrics;
 pub use self::selection::{Selection, select};
@@ -107,11 +107,10 @@ pub struct SoftLabel {
 
 impl SoftLabelSettings {
     pub(crate) fn check(&self) -> Result<(), SettingsError> {
-        let tiny = f64::from(f32::MIN_POSITIVE);
         match self.growth {
             Growth::Off => {}
             Growth::Fraction { per_round } => {
-                within("soft_labels.growth.per_round", per_round.into(), tiny, 1.0)?;
+                positive("soft_labels.growth.per_round", per_round.into(), 1.0)?;
             }
             Growth::Factor { factor } => {
                 within(

@@ -2,6 +2,7 @@
 
 import type { Fault } from '../generated/Fault';
 import type { FaultCode } from '../generated/FaultCode';
+import { decimal } from './format';
 
 /** Kinds too wide for a title: their messages say it better. */
 type Wide = 'internal' | 'bad_settings' | 'malformed';
@@ -70,5 +71,14 @@ export function fieldFault(fault: Fault): FieldFault | null {
   const [, field = '', expected = '', got = ''] = found;
   const range = /^(\S+) to (\S+)$/.exec(expected);
   const wanted = range ? `between ${range[1]} and ${range[2]}` : expected;
-  return { field, words: `This must be ${wanted}, not ${got === '' ? 'empty' : got}.` };
+  const words = `This must be ${wanted}, not ${got === '' ? 'empty' : got}.`;
+  return { field, words: SHARES.includes(field) ? inPercent(words) : words };
+}
+
+/** Settings that the form shows in percent. */
+const SHARES = ['soft_labels.growth.per_round', 'lora.dropout', 'aggregation.rule.share', 'compression.share'];
+
+/** "from 0 to below 0.5" → "from 0 to below 50 %"; 0 needs no unit. */
+function inPercent(words: string): string {
+  return words.replace(/\d+(\.\d+)?/g, (share) => (share === '0' ? share : `${decimal(Number(share) * 100)} %`));
 }
