@@ -7,6 +7,7 @@ import { faultTitle, fieldFault, offerFor } from '../src/text/faults';
 import { bytes, decimal, duration, percent, plural, secondsUntil, times } from '../src/text/format';
 import { targetWords } from '../src/text/lora';
 import { friendlyName } from '../src/text/names';
+import { compressionWords, ruleWords } from '../src/text/federation';
 
 const fault = (code: FaultCode, message = 'm'): Fault => ({ code, blame: 'client', message, mend: 'n' });
 
@@ -50,6 +51,15 @@ describe('numbers', () => {
   it('hides the noise of 32-bit floats', () => {
     expect(decimal(0.0010000000474974513)).toBe('0.001');
     expect(decimal(25)).toBe('25');
+  });
+});
+
+describe('ways of averaging and sending', () => {
+  it('name their amount, also below one percent', () => {
+    expect(compressionWords({ by: 'top_k', share: 0.005 })).toBe('only the largest changes, 0.5 %');
+    expect(ruleWords({ by: 'trimmed_mean', share: 0.20000000298023224 })).toContain(', 20 % at each end');
+    expect(ruleWords({ by: 'krum', attackers: 2 })).toContain('against 2 hostile');
+    expect(ruleWords({ by: 'fedex_lora' })).toBe('fedex_lora');
   });
 });
 

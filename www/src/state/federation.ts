@@ -84,8 +84,7 @@ export function dealtBy(draft: FederationDraft, usual: Deal): Pick<Deal, 'partit
   const amount = Number(draft.partitionAmount);
   switch (draft.partition) {
     case 'label_mix':
-    case 'label_spread':
-      return { partition: { by: draft.partition, alpha: amount }, clients };
+      return { partition: { by: 'label_mix', alpha: amount }, clients };
     case 'label_shards':
       return { partition: { by: 'label_shards', per_client: amount }, clients };
     default:

@@ -3,7 +3,7 @@
 import type { Compression } from '../generated/Compression';
 import type { Partition } from '../generated/Partition';
 import type { Rule } from '../generated/Rule';
-import { decimal, percent } from './format';
+import { decimal } from './format';
 
 type Choice<T extends string> = { value: T; label: string };
 
@@ -39,7 +39,7 @@ export function ruleWords(rule: Rule): string {
   const words = labelOf(RULES, rule.by);
   switch (rule.by) {
     case 'trimmed_mean':
-      return `${words}, ${percent(rule.share)} at each end`;
+      return `${words}, ${inPercent(rule.share)} at each end`;
     case 'krum':
     case 'multi_krum':
       return `${words}, against ${rule.attackers} hostile`;
@@ -52,7 +52,12 @@ export function ruleWords(rule: Rule): string {
 
 export function compressionWords(compression: Compression): string {
   const words = labelOf(COMPRESSIONS, compression.by);
-  return compression.by === 'top_k' ? `${words}, ${percent(compression.share)}` : words;
+  return compression.by === 'top_k' ? `${words}, ${inPercent(compression.share)}` : words;
+}
+
+/** Shares may be below one percent, so none is rounded to whole ones. */
+function inPercent(share: number): string {
+  return `${decimal(share * 100)} %`;
 }
 
 export function partitionWords(partition: Partition): string {
