@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::math::{exp, vectorised};
-use super::{output, values};
+use super::gemm::{Out, Start, View, multiply};
+use super::math::{exp, most, total, vectorised};
+use super::{output, read, values};
 
 /// Which rows of a sequence ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +30,8 @@ pub(crate) struct Attention {
     /// Farthest place that a token attends to.
     window: Option<usize>,
     queries: Queries,
-    /// The softmax of each sequence, (heads, m, t), kept for the backward pass.
-    probabilities: OnceLock<Vec<CpuStorage>>,
+    /// The softmax of each sequence and head, (m, t), kept for the backward pass.
+    probabilities: OnceLock<Vec<f32>>,
     keep: bool,
 }
 
@@ -55,27 +55,35 @@ impl Attention {
         q.apply_op3(k, v, op)
     }
 
-    fn spans(&self, hidden: usize) -> impl Iterator<Item = Span> {
+    /// Every head of every sequence.
+    fn blocks(&self, hidden: usize) -> impl Iterator<Item = Block> {
         let mut row = 0;
-        let heads = self.heads;
-        self.lengths.iter().enumerate().map(move |(index, &keys)| {
+        let (heads, size) = (self.heads, hidden / self.heads);
+        let spans = self.lengths.iter().enumerate().map(move |(index, &keys)| {
             let first_key = row;
             row += keys;
             let (first_query, queries, place) = match &self.queries {
                 Queries::All => (first_key, keys, 0),
                 Queries::At(places) => (index, 1, places[index]),
             };
-            Span {
-                heads,
-                size: hidden / heads,
+            Block {
+                size,
                 hidden,
+                column: 0,
                 first_query,
                 queries,
                 place,
                 first_key,
                 keys,
             }
-        })
+        });
+        let columns = move |block: Block| {
+            (0..heads).map(move |head| Block {
+                column: head * size,
+                ..block
+            })
+        };
+        spans.flat_map(columns)
     }
 
     fn check(&self, q: &Layout, k: &Layout, v: &Layout) -> Result<usize> {
@@ -102,11 +110,14 @@ impl Attention {
     }
 }
 
-/// One sequence's rows in a packed batch.
-struct Span {
-    heads: usize,
+/// One head of one sequence in a packed batch: some rows, and some columns of them.
+#[derive(Clone, Copy)]
+struct Block {
+    /// Width of the head.
     size: usize,
     hidden: usize,
+    /// First column of the head.
+    column: usize,
     first_query: usize,
     queries: usize,
     /// Place of the first query in the sequence.
@@ -115,48 +126,43 @@ struct Span {
     keys: usize,
 }
 
-impl Span {
-    /// (heads, m, d) out of (M, H).
-    fn query_layout(&self, base: usize) -> Layout {
-        let start = base + self.first_query * self.hidden;
-        let shape = (self.heads, self.queries, self.size).into();
-        Layout::new(shape, vec![self.size, self.hidden, 1], start)
+impl Block {
+    /// (m, d) out of (M, H).
+    fn queries<'a>(&self, values: &'a [f32]) -> View<'a> {
+        let values = &values[self.first_query * self.hidden + self.column..];
+        View::strided(values, self.queries, self.size, self.hidden)
     }
 
-    /// (heads, t, d) out of (N, H).
-    fn key_layout(&self, base: usize) -> Layout {
-        let start = base + self.first_key * self.hidden;
-        let shape = (self.heads, self.keys, self.size).into();
-        Layout::new(shape, vec![self.size, self.hidden, 1], start)
+    /// (t, d) out of (N, H).
+    fn keys<'a>(&self, values: &'a [f32]) -> View<'a> {
+        let values = &values[self.first_key * self.hidden + self.column..];
+        View::strided(values, self.keys, self.size, self.hidden)
     }
 
-    /// (heads, m, t), contiguous.
-    fn score_layout(&self) -> Layout {
-        Layout::contiguous((self.heads, self.queries, self.keys))
-    }
-
-    /// Writes (heads, rows, d) values into the rows of an (_, H) matrix from `first` on.
-    fn scatter(
-        &self,
-        from: &CpuStorage,
-        into: &mut [f32],
-        first: usize,
-        rows: usize,
-    ) -> Result<()> {
-        let blocks = from.as_slice::<f32>()?.chunks_exact(self.size);
-        for (index, block) in blocks.enumerate() {
-            let (head, row) = (index / rows, index % rows);
-            let start = (first + row) * self.hidden + head * self.size;
-            into[start..start + self.size].copy_from_slice(block);
+    fn into_queries<'a>(&self, values: &'a mut [f32]) -> Out<'a> {
+        Out {
+            values: &mut values[self.first_query * self.hidden + self.column..],
+            stride: self.hidden,
         }
-        Ok(())
     }
 
-    /// a x b, both (heads, _, _).
-    fn product(&self, a: (&CpuStorage, &Layout), b: (&CpuStorage, &Layout)) -> Result<CpuStorage> {
-        let (heads, m, k) = a.1.shape().dims3()?;
-        let (_, _, n) = b.1.shape().dims3()?;
-        a.0.matmul(b.0, (heads, m, n, k), a.1, b.1)
+    fn into_keys<'a>(&self, values: &'a mut [f32]) -> Out<'a> {
+        Out {
+            values: &mut values[self.first_key * self.hidden + self.column..],
+            stride: self.hidden,
+        }
+    }
+
+    /// (m, t)
+    fn scores<'a>(&self, values: &'a [f32]) -> View<'a> {
+        View::new(values, self.queries, self.keys)
+    }
+
+    fn into_scores<'a>(&self, values: &'a mut [f32]) -> Out<'a> {
+        Out {
+            values,
+            stride: self.keys,
+        }
     }
 
     /// The keys that a query of this sequence attends to.
@@ -173,28 +179,21 @@ impl Span {
     }
 }
 
-fn floats(storage: CpuStorage) -> Result<Vec<f32>> {
-    match storage {
-        CpuStorage::F32(values) => Ok(values),
-        _ => bail!("attention: expected f32"),
-    }
-}
-
 /// softmax(scale · row) in place.
+#[inline(always)]
 fn softmax(row: &mut [f32], scale: f32) {
-    let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    vectorised(
-        #[inline(always)]
-        || row.iter_mut().for_each(|s| *s = exp((*s - most) * scale)),
-    );
-    let total: f32 = row.iter().sum();
-    row.iter_mut().for_each(|s| *s /= total);
+    let most = most(row);
+    row.iter_mut().for_each(|s| *s = exp((*s - most) * scale));
+    let sum = total(row.len(), |i| row[i]);
+    row.iter_mut().for_each(|s| *s /= sum);
 }
 
 /// The gradient of scores before the scale, in place of the gradient `dp` of probabilities `p`:
 /// scale · p ∘ (dp − ⟨p, dp⟩).
+#[inline(always)]
 fn softmax_gradient(dp: &mut [f32], p: &[f32], scale: f32) {
-    let along: f32 = dp.iter().zip(p).map(|(dp, p)| dp * p).sum();
+    let p = &p[..dp.len()];
+    let along = total(dp.len(), |i| dp[i] * p[i]);
     dp.iter_mut()
         .zip(p)
         .for_each(|(dp, p)| *dp = scale * p * (*dp - along));
@@ -215,29 +214,37 @@ impl CustomOp3 for Attention {
         v_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let hidden = self.check(q_layout, k_layout, v_layout)?;
-        let mut y = vec![0.0; values(q, q_layout)?.len()];
-        values(k, k_layout)?;
-        values(v, v_layout)?;
-        let mut kept = Vec::new();
-        for span in self.spans(hidden) {
-            let queries = span.query_layout(q_layout.start_offset());
-            let keys = span.key_layout(k_layout.start_offset()).transpose(1, 2)?;
-            let mut p = floats(span.product((q, &queries), (k, &keys))?)?;
-            for (index, row) in p.chunks_exact_mut(span.keys).enumerate() {
-                let seen = span.seen(index % span.queries, self.window);
-                row[..seen.start].fill(0.0);
-                row[seen.end..].fill(0.0);
-                softmax(&mut row[seen], span.scale());
+        let (q, k, v) = (
+            values(q, q_layout)?,
+            values(k, k_layout)?,
+            values(v, v_layout)?,
+        );
+        let mut y = vec![0.0; q.len()];
+        let mut probabilities = Vec::new();
+        for block in self.blocks(hidden) {
+            if !self.keep {
+                probabilities.clear();
             }
-            let p = CpuStorage::F32(p);
-            let v_rows = span.key_layout(v_layout.start_offset());
-            let context = span.product((&p, &span.score_layout()), (v, &v_rows))?;
-            span.scatter(&context, &mut y, span.first_query, span.queries)?;
-            if self.keep {
-                kept.push(p);
-            }
+            let first = probabilities.len();
+            probabilities.resize(first + block.queries * block.keys, 0.0);
+            let p = &mut probabilities[first..];
+            let keys = block.keys(k).transposed();
+            multiply(block.queries(q), keys, block.into_scores(p), Start::Zero);
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (query, row) in p.chunks_exact_mut(block.keys).enumerate() {
+                        let seen = block.seen(query, self.window);
+                        row[..seen.start].fill(0.0);
+                        row[seen.end..].fill(0.0);
+                        softmax(&mut row[seen], block.scale());
+                    }
+                },
+            );
+            let context = block.into_queries(&mut y);
+            multiply(block.scores(p), block.keys(v), context, Start::Zero);
         }
-        self.probabilities.get_or_init(|| kept);
+        self.probabilities.get_or_init(|| probabilities);
         Ok(output(y, q_layout.shape().clone()))
     }
 
@@ -250,43 +257,37 @@ impl CustomOp3 for Attention {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
-        let inputs = [q, k, v, &gradient].map(Tensor::storage_and_layout);
-        let [
-            (q_store, q_at),
-            (k_store, k_at),
-            (v_store, v_at),
-            (dy_store, dy_at),
-        ] = &inputs;
-        let (Storage::Cpu(qs), Storage::Cpu(ks), Storage::Cpu(vs), Storage::Cpu(dys)) =
-            (&**q_store, &**k_store, &**v_store, &**dy_store)
-        else {
-            bail!("attention: expected tensors in main memory");
-        };
-        let hidden = self.check(q_at, k_at, v_at)?;
-        let Some(kept) = self.probabilities.get() else {
+        let hidden = self.check(q.layout(), k.layout(), v.layout())?;
+        let Some(probabilities) = self.probabilities.get() else {
             bail!("attention: the backward pass came before the forward pass");
         };
-        let zeros = |layout: &Layout| vec![0.0f32; layout.shape().elem_count()];
-        let (mut dq, mut dk, mut dv) = (zeros(q_at), zeros(k_at), zeros(v_at));
-        for (span, p) in self.spans(hidden).zip(kept) {
-            let scores = span.score_layout();
-            let dy = span.query_layout(dy_at.start_offset());
-            let values = span.key_layout(v_at.start_offset()).transpose(1, 2)?;
-            let mut ds = floats(span.product((dys, &dy), (vs, &values))?)?;
-            let rows = ds.chunks_exact_mut(span.keys);
-            for (dp, p) in rows.zip(p.as_slice::<f32>()?.chunks_exact(span.keys)) {
-                softmax_gradient(dp, p, span.scale());
-            }
-            let ds = CpuStorage::F32(ds);
-            let flipped = scores.transpose(1, 2)?;
-            let of_v = span.product((p, &flipped), (dys, &dy))?;
-            span.scatter(&of_v, &mut dv, span.first_key, span.keys)?;
-            let keys = span.key_layout(k_at.start_offset());
-            let of_q = span.product((&ds, &scores), (ks, &keys))?;
-            span.scatter(&of_q, &mut dq, span.first_query, span.queries)?;
-            let queries = span.query_layout(q_at.start_offset());
-            let of_k = span.product((&ds, &flipped), (qs, &queries))?;
-            span.scatter(&of_k, &mut dk, span.first_key, span.keys)?;
+        let (qs, ks, vs, dys) = (read(q)?, read(k)?, read(v)?, read(&gradient)?);
+        let zeros = |like: &[f32]| vec![0.0f32; like.len()];
+        let (mut dq, mut dk, mut dv) = (zeros(&qs), zeros(&ks), zeros(&vs));
+        let (mut ds, mut first) = (Vec::new(), 0);
+        for block in self.blocks(hidden) {
+            let entries = block.queries * block.keys;
+            let p = &probabilities[first..first + entries];
+            first += entries;
+            ds.clear();
+            ds.resize(entries, 0.0);
+            let dy = block.queries(&dys);
+            let v = block.keys(&vs).transposed();
+            multiply(dy, v, block.into_scores(&mut ds), Start::Zero);
+            vectorised(
+                #[inline(always)]
+                || {
+                    let rows = ds.chunks_exact_mut(block.keys);
+                    for (dp, p) in rows.zip(p.chunks_exact(block.keys)) {
+                        softmax_gradient(dp, p, block.scale());
+                    }
+                },
+            );
+            let (ds, p) = (block.scores(&ds), block.scores(p));
+            multiply(p.transposed(), dy, block.into_keys(&mut dv), Start::Zero);
+            let (q, k) = (block.queries(&qs), block.keys(&ks));
+            multiply(ds, k, block.into_queries(&mut dq), Start::Zero);
+            multiply(ds.transposed(), q, block.into_keys(&mut dk), Start::Zero);
         }
         let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
         Ok((

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
+use super::math::total;
 use super::{output, values, with_values};
 
 /// Weight, bias and ε of one layer norm.
@@ -75,8 +76,8 @@ impl LayerNormWeights {
         let weight = &self.0.weight;
         let size = row.len() as f32;
         let g = |i: usize| dy[i] * weight[i];
-        let sum = lanes(row.len(), g);
-        let along = lanes(row.len(), |i| g(i) * (row[i] - mean) * scale);
+        let sum = total(row.len(), g);
+        let along = total(row.len(), |i| g(i) * (row[i] - mean) * scale);
         let (sum, along) = (sum / size, along / size);
         for (i, value) in row.iter_mut().enumerate() {
             let normal = (*value - mean) * scale;
@@ -88,24 +89,10 @@ impl LayerNormWeights {
 /// Mean and 1/√(variance + ε).
 pub(super) fn moments(row: &[f32], epsilon: f32) -> (f32, f32) {
     let size = row.len() as f32;
-    let mean = lanes(row.len(), |i| row[i]) / size;
+    let mean = total(row.len(), |i| row[i]) / size;
     let square = |i: usize| (row[i] - mean) * (row[i] - mean);
-    let variance = lanes(row.len(), square) / size;
+    let variance = total(row.len(), square) / size;
     (mean, 1.0 / (variance + epsilon).sqrt())
-}
-
-/// Σ f(i) for i below `count`, in eight running sums, which the compiler can turn into SIMD and
-/// which lose less than one sum would.
-#[inline(always)]
-fn lanes(count: usize, f: impl Fn(usize) -> f32) -> f32 {
-    let mut sums = [0.0f32; 8];
-    let whole = count / 8 * 8;
-    for start in (0..whole).step_by(8) {
-        for (lane, sum) in sums.iter_mut().enumerate() {
-            *sum += f(start + lane);
-        }
-    }
-    sums.iter().sum::<f32>() + (whole..count).map(f).sum::<f32>()
 }
 
 /// LN(x), (N, H) -> (N, H).
@@ -151,7 +138,7 @@ impl AddLayerNorm {
     }
 }
 
-fn sum(x: &[f32], residual: &[f32]) -> Vec<f32> {
+fn both(x: &[f32], residual: &[f32]) -> Vec<f32> {
     x.iter().zip(residual).map(|(x, r)| x + r).collect()
 }
 
@@ -171,7 +158,7 @@ impl CustomOp2 for AddLayerNorm {
         if x_layout.shape() != residual_layout.shape() || x_layout.dims().last() != Some(&width) {
             bail!("expected two (N, {width}), got {x_layout:?} and {residual_layout:?}");
         }
-        let mut y = sum(values(x, x_layout)?, values(residual, residual_layout)?);
+        let mut y = both(values(x, x_layout)?, values(residual, residual_layout)?);
         self.0.normalise_rows(&mut y);
         Ok(output(y, x_layout.shape().clone()))
     }
@@ -183,7 +170,7 @@ impl CustomOp2 for AddLayerNorm {
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let rows = with_values(x, |x| with_values(residual, |r| Ok(sum(x, r))))?;
+        let rows = with_values(x, |x| with_values(residual, |r| Ok(both(x, r))))?;
         let dx = self.0.gradients(rows, gradient)?;
         Ok((Some(dx.clone()), Some(dx)))
     }

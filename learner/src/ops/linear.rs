@@ -1,42 +1,51 @@
 //! Linear layers whose weights are frozen, plain and with LoRA beside them (Hu et al. 2021).
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::{output, values, with_values};
+use super::gemm::{Out, Packed, Start, View, multiply, multiply_packed};
+use super::{output, read, values, with_values};
 
 /// y = x Wᵀ + b with W (out, in) and b (out) frozen: the backward pass makes dx = dy W only.
 ///
 /// # Shapes
 /// (N, in) -> (N, out)
 #[derive(Clone, Debug)]
-pub(crate) struct FrozenLinear {
+pub(crate) struct FrozenLinear(Arc<Frozen>);
+
+#[derive(Debug)]
+struct Frozen {
     weight: Tensor,
-    bias: Arc<Vec<f32>>,
+    bias: Vec<f32>,
+    /// Wᵀ and W as the products of both passes read them, packed at their first use.
+    forward: OnceLock<Packed>,
+    backward: OnceLock<Packed>,
 }
 
 impl FrozenLinear {
     /// `weight` is (out, in), `bias` as long as out, or empty for none.
     pub(crate) fn new(weight: Tensor, bias: Vec<f32>) -> Self {
-        Self {
+        Self(Arc::new(Frozen {
             weight: weight.detach(),
-            bias: Arc::new(bias),
-        }
+            bias,
+            forward: OnceLock::new(),
+            backward: OnceLock::new(),
+        }))
     }
 
     pub(crate) fn weight(&self) -> &Tensor {
-        &self.weight
+        &self.0.weight
     }
 
     pub(crate) fn bias(&self) -> &[f32] {
-        &self.bias
+        &self.0.bias
     }
 
     /// Width of the output and of the input.
     pub(crate) fn widths(&self) -> (usize, usize) {
-        let [output, input] = [0, 1].map(|axis| self.weight.dims()[axis]);
+        let [output, input] = [0, 1].map(|axis| self.0.weight.dims()[axis]);
         (output, input)
     }
 
@@ -46,33 +55,82 @@ impl FrozenLinear {
 
     /// The layer with weight W + `delta` (out, in) and the same bias.
     pub(crate) fn plus(&self, delta: &Tensor) -> Result<Self> {
-        Ok(Self {
-            weight: (&self.weight + delta)?.detach(),
-            bias: Arc::clone(&self.bias),
-        })
+        let weight = (&self.0.weight + delta)?;
+        Ok(Self::new(weight, self.0.bias.clone()))
     }
 
-    fn product(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (storage, weight) = self.weight.storage_and_layout();
-        let (rows, width) = layout.shape().dims2()?;
-        let (outputs, inputs) = weight.shape().dims2()?;
-        let Storage::Cpu(storage) = &*storage else {
-            bail!("expected a weight in main memory");
+    /// x Wᵀ + b of the rows of x, (N, in) -> (N, out).
+    fn product(&self, x: &[f32]) -> Result<Vec<f32>> {
+        let (outputs, inputs) = self.widths();
+        let packed = packed(&self.0.forward, |pack| {
+            with_values(&self.0.weight, |weight| {
+                Ok(pack(View::new(weight, outputs, inputs).transposed()))
+            })
+        })?;
+        let start = match &self.0.bias[..] {
+            [] => Start::Zero,
+            bias => Start::Bias(bias),
         };
-        if width != inputs {
-            bail!("linear layer: expected (N, {inputs}), got {layout:?}");
-        }
-        let transposed = weight.transpose(0, 1)?;
-        let CpuStorage::F32(mut y) =
-            x.matmul(storage, (1, rows, outputs, inputs), layout, &transposed)?
-        else {
-            bail!("linear layer: expected f32");
-        };
-        for row in y.chunks_exact_mut(outputs) {
-            row.iter_mut().zip(&*self.bias).for_each(|(y, b)| *y += b);
-        }
-        Ok(output(y, (rows, outputs)))
+        Ok(product_of(rows(x, inputs), packed, start))
     }
+
+    /// dy W, (N, out) -> (N, in).
+    fn input_gradient(&self, dy: &[f32]) -> Result<Vec<f32>> {
+        let (outputs, inputs) = self.widths();
+        let packed = packed(&self.0.backward, |pack| {
+            with_values(&self.0.weight, |weight| {
+                Ok(pack(View::new(weight, outputs, inputs)))
+            })
+        })?;
+        Ok(product_of(rows(dy, outputs), packed, Start::Zero))
+    }
+
+    /// Refuses an input of another width.
+    fn check(&self, layout: &Layout) -> Result<usize> {
+        let (_, inputs) = self.widths();
+        match layout.dims() {
+            &[rows, width] if width == inputs => Ok(rows),
+            _ => bail!("linear layer: expected (N, {inputs}), got {layout:?}"),
+        }
+    }
+}
+
+/// What the cell holds, or what `make` packs now.
+fn packed<'a>(
+    cell: &'a OnceLock<Packed>,
+    make: impl FnOnce(fn(View<'_>) -> Packed) -> Result<Packed>,
+) -> Result<&'a Packed> {
+    if let Some(packed) = cell.get() {
+        return Ok(packed);
+    }
+    let made = make(Packed::new)?;
+    Ok(cell.get_or_init(|| made))
+}
+
+/// Rows of `width` values, one after the other.
+fn rows(values: &[f32], width: usize) -> View<'_> {
+    View::new(values, values.len().checked_div(width).unwrap_or(0), width)
+}
+
+fn product_of(left: View<'_>, right: &Packed, start: Start<'_>) -> Vec<f32> {
+    let stride = right.columns();
+    let mut values = vec![0.0; left.rows() * stride];
+    let out = Out {
+        values: &mut values,
+        stride,
+    };
+    multiply_packed(left, right, out, start);
+    values
+}
+
+/// Adds `left` (m, k) times `right` (k, n) to the rows of `sum` (m, n).
+fn add_product(left: View<'_>, right: View<'_>, sum: &mut [f32]) {
+    let stride = right.columns();
+    let out = Out {
+        values: sum,
+        stride,
+    };
+    multiply(left, right, out, Start::Sum);
 }
 
 impl CustomOp1 for FrozenLinear {
@@ -81,11 +139,14 @@ impl CustomOp1 for FrozenLinear {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.product(x, layout)
+        let rows = self.check(layout)?;
+        let y = self.product(values(x, layout)?)?;
+        Ok(output(y, (rows, self.widths().0)))
     }
 
-    fn bwd(&self, _: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        gradient.matmul(&self.weight).map(Some)
+    fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let dx = with_values(gradient, |dy| self.input_gradient(dy))?;
+        Tensor::from_vec(dx, x.shape(), x.device()).map(Some)
     }
 }
 
@@ -116,17 +177,40 @@ impl LoraLinear {
         x.apply_op3(a, b, op)
     }
 
-    /// m ∘ x, where there is a mask.
-    fn masked(&self, x: &CpuStorage, layout: &Layout) -> Result<Option<CpuStorage>> {
+    /// m ∘ x, or x itself where there is no mask.
+    fn masked<'x>(&self, x: &'x [f32]) -> Result<Cow<'x, [f32]>> {
         let Some(mask) = &self.mask else {
-            return Ok(None);
+            return Ok(Cow::Borrowed(x));
         };
-        if mask.shape() != layout.shape() {
-            bail!("LoRA: got the mask {mask:?} for x {layout:?}");
-        }
-        let x = values(x, layout)?;
-        let product = |mask: &[f32]| Ok(x.iter().zip(mask).map(|(x, m)| x * m).collect());
-        with_values(mask, product).map(|values| Some(CpuStorage::F32(values)))
+        with_values(mask, |mask| {
+            if mask.len() != x.len() {
+                bail!("LoRA: got a mask of {} for x of {}", mask.len(), x.len());
+            }
+            Ok(x.iter().zip(mask).map(|(x, m)| x * m).collect())
+        })
+    }
+
+    /// Adds m ∘ (left right) to `sum`.
+    fn add_masked(&self, left: View<'_>, right: View<'_>, sum: &mut [f32]) -> Result<()> {
+        let Some(mask) = &self.mask else {
+            add_product(left, right, sum);
+            return Ok(());
+        };
+        let product = product_of(left, &Packed::new(right), Start::Zero);
+        with_values(mask, |mask| {
+            let pairs = product.iter().zip(mask);
+            sum.iter_mut()
+                .zip(pairs)
+                .for_each(|(sum, (p, m))| *sum += p * m);
+            Ok(())
+        })
+    }
+
+    /// s · left (N, k) times right (k, r): what passes through the narrow middle.
+    fn narrow(&self, left: View<'_>, right: View<'_>) -> Vec<f32> {
+        let mut low = product_of(left, &Packed::new(right), Start::Zero);
+        low.iter_mut().for_each(|value| *value *= self.scale);
+        low
     }
 }
 
@@ -144,35 +228,26 @@ impl CustomOp3 for LoraLinear {
         b: &CpuStorage,
         b_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (y, shape) = self.frozen.product(x, x_layout)?;
-        let (rows, outputs) = shape.dims2()?;
-        let (rank, inputs) = a_layout.shape().dims2()?;
-        if x_layout.dims() != [rows, inputs] || b_layout.dims() != [outputs, rank] {
+        let count = self.frozen.check(x_layout)?;
+        let (outputs, inputs) = self.frozen.widths();
+        let (rank, width) = a_layout.shape().dims2()?;
+        if width != inputs || b_layout.dims() != [outputs, rank] {
             bail!("LoRA: got A {a_layout:?} and B {b_layout:?} for x {x_layout:?}");
         }
-        let masked = self.masked(x, x_layout)?;
-        let whole = Layout::contiguous((rows, inputs));
-        let (x, x_layout) = match &masked {
-            Some(masked) => (masked, &whole),
-            None => (x, x_layout),
-        };
-        // (N, in) x (in, r) -> (N, r), then (N, r) x (r, out) -> (N, out)
-        let a_transposed = a_layout.transpose(0, 1)?;
-        let low = x.matmul(a, (1, rows, rank, inputs), x_layout, &a_transposed)?;
-        let low_layout = Layout::contiguous((rows, rank));
-        let b_transposed = b_layout.transpose(0, 1)?;
-        let delta = low.matmul(b, (1, rows, outputs, rank), &low_layout, &b_transposed)?;
-        match (y, delta) {
-            (CpuStorage::F32(mut y), CpuStorage::F32(delta)) => {
-                let pairs = y.iter_mut().zip(&delta);
-                pairs.for_each(|(y, delta)| *y += self.scale * delta);
-                Ok(output(y, shape))
-            }
-            _ => bail!("LoRA: expected f32"),
-        }
+        let (x, a, b) = (
+            values(x, x_layout)?,
+            values(a, a_layout)?,
+            values(b, b_layout)?,
+        );
+        let mut y = self.frozen.product(x)?;
+        let seen = self.masked(x)?;
+        let low = self.narrow(rows(&seen, inputs), View::new(a, rank, inputs).transposed());
+        let b = View::new(b, outputs, rank).transposed();
+        add_product(View::new(&low, count, rank), b, &mut y);
+        Ok(output(y, (count, outputs)))
     }
 
-    /// With n = m ∘ x: dB = s dyᵀ (n Aᵀ), dA = s (dy B)ᵀ n, dx = dy W + m ∘ (s (dy B) A); dx only
+    /// With n = m ∘ x: dB = dyᵀ (s n Aᵀ), dA = (s dy B)ᵀ n, dx = dy W + m ∘ ((s dy B) A); dx only
     /// where it is wanted.
     fn bwd(
         &self,
@@ -182,21 +257,34 @@ impl CustomOp3 for LoraLinear {
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [x_values, a, b] = [x, a, b].map(Tensor::detach);
-        let masked = |x: Tensor| match &self.mask {
-            Some(mask) => x * mask,
-            None => Ok(x),
-        };
-        let x_values = masked(x_values)?;
-        let scale = f64::from(self.scale);
-        let low = x_values.matmul(&a.t()?)?;
-        let db = (gradient.t()?.matmul(&low)? * scale)?;
-        let dlow = (gradient.matmul(&b)? * scale)?;
-        let da = dlow.t()?.matmul(&x_values)?;
+        let (outputs, inputs) = self.frozen.widths();
+        let (count, rank) = (gradient.dim(0)?, a.dim(0)?);
+        let gradient = gradient.contiguous()?;
+        let (x_values, a_values, b_values) = (read(x)?, read(a)?, read(b)?);
+        let dy_values = read(&gradient)?;
+        let seen = self.masked(&x_values)?;
+        let (seen, dy) = (rows(&seen, inputs), rows(&dy_values, outputs));
+        let (a_view, b_view) = (
+            View::new(&a_values, rank, inputs),
+            View::new(&b_values, outputs, rank),
+        );
+        let low = self.narrow(seen, a_view.transposed());
+        let low = View::new(&low, count, rank);
+        let db = product_of(dy.transposed(), &Packed::new(low), Start::Zero);
+        let dlow = self.narrow(dy, b_view);
+        let dlow = View::new(&dlow, count, rank);
+        // As (in, r): its right side has few columns to pack.
+        let da = product_of(seen.transposed(), &Packed::new(dlow), Start::Zero);
         let dx = match x.track_op() {
-            true => Some((gradient.matmul(&self.frozen.weight)? + masked(dlow.matmul(&a)?)?)?),
+            true => {
+                let mut dx = self.frozen.input_gradient(&dy_values)?;
+                self.add_masked(dlow, a_view, &mut dx)?;
+                Some(Tensor::from_vec(dx, x.shape(), x.device())?)
+            }
             false => None,
         };
+        let da = Tensor::from_vec(da, (inputs, rank), a.device())?.t()?;
+        let db = Tensor::from_vec(db, b.shape(), b.device())?;
         Ok((dx, Some(da), Some(db)))
     }
 }

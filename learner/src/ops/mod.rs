@@ -6,6 +6,7 @@
 
 mod activation;
 mod attention;
+mod gemm;
 mod layer_norm;
 mod linear;
 mod math;
@@ -19,7 +20,9 @@ pub(crate) use linear::{FrozenLinear, LoraLinear};
 pub(crate) use rotary::{Angles, Rotary};
 pub(crate) use trained::{TrainedLayerNorm, TrainedLinear};
 
-use candle_core::{CpuStorage, Layout, Result, Shape, Tensor, bail};
+use std::ops::{Deref, Range};
+
+use candle_core::{CpuStorage, Layout, Result, Shape, Storage, Tensor, bail};
 
 /// The values of a contiguous f32 tensor.
 fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
@@ -29,12 +32,40 @@ fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     }
 }
 
+/// The values of a contiguous f32 tensor, for as long as they are looked at.
+struct Values<S> {
+    storage: S,
+    range: Range<usize>,
+}
+
+impl<S: Deref<Target = Storage>> Deref for Values<S> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match &*self.storage {
+            Storage::Cpu(CpuStorage::F32(values)) => &values[self.range.clone()],
+            _ => &[],
+        }
+    }
+}
+
+fn read(tensor: &Tensor) -> Result<Values<impl Deref<Target = Storage>>> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::F32(_)), Some((start, end))) => Ok(Values {
+            storage,
+            range: start..end,
+        }),
+        _ => bail!("expected contiguous f32 values in main memory, got {layout:?}"),
+    }
+}
+
 /// The values of a tensor, through `read`; a tensor that is not contiguous is copied first.
 fn with_values<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> Result<T>) -> Result<T> {
     let tensor = tensor.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
-        candle_core::Storage::Cpu(storage) => read(values(storage, layout)?),
+        Storage::Cpu(storage) => read(values(storage, layout)?),
         _ => bail!("expected a tensor in main memory"),
     }
 }

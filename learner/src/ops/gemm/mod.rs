@@ -1,0 +1,277 @@
+//! Products of f32 matrices: the engine's inner loop.
+//!
+//! The right side is packed into panels first, which frozen weights are once and for all; the left
+//! side is read where it lies. A tile of the result stays in registers while the inner dimension
+//! passes (Goto and van de Geijn 2008, doi 10.1145/1356052.1356053).
+
+mod packed;
+mod tile;
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+pub(crate) use packed::Packed;
+use tile::{COLUMNS, Kernel, ROWS, Tile, in_registers};
+
+/// Inner dimension of one pass: a panel of it stays in the first cache, with the rows it meets.
+const DEPTH: usize = 512;
+
+/// Rows of the left side that meet one panel after the other: they stay in the second cache.
+const GROUP: usize = ROWS * 24;
+
+/// A matrix in a slice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'a> {
+    /// From the first entry to the last, or further.
+    values: &'a [f32],
+    rows: usize,
+    columns: usize,
+    lie: Lie,
+}
+
+/// How a matrix lies in memory: the distance from one row, or column, to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lie {
+    ByRows(usize),
+    ByColumns(usize),
+}
+
+impl<'a> View<'a> {
+    /// (rows, columns), row after row.
+    pub(crate) fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
+        Self::strided(values, rows, columns, columns)
+    }
+
+    /// (rows, columns), with `stride` values from one row to the next.
+    pub(crate) fn strided(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+        Self {
+            values,
+            rows,
+            columns,
+            lie: Lie::ByRows(stride),
+        }
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// The same values as (columns, rows).
+    pub(crate) fn transposed(self) -> Self {
+        let lie = match self.lie {
+            Lie::ByRows(stride) => Lie::ByColumns(stride),
+            Lie::ByColumns(stride) => Lie::ByRows(stride),
+        };
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            lie,
+            ..self
+        }
+    }
+}
+
+/// Where a product is written: into the first values of rows that are `stride` values apart.
+#[derive(Debug)]
+pub(crate) struct Out<'a> {
+    pub(crate) values: &'a mut [f32],
+    pub(crate) stride: usize,
+}
+
+/// What a product is added to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start<'a> {
+    Zero,
+    /// One value a column, the same for every row.
+    Bias(&'a [f32]),
+    /// What is there.
+    Sum,
+}
+
+thread_local! {
+    /// A left side that lies by columns, as a tile reads it.
+    static TURNED: RefCell<Vec<[f32; ROWS]>> = const { RefCell::new(Vec::new()) };
+    /// A right side that is used once.
+    static PANELS: RefCell<Packed> = const { RefCell::new(Packed::empty()) };
+}
+
+/// `left` (m, k) times `right` (k, n), packed for this once.
+pub(crate) fn multiply(left: View<'_>, right: View<'_>, out: Out<'_>, start: Start<'_>) {
+    PANELS.with_borrow_mut(|panels| {
+        panels.fill(right);
+        multiply_packed(left, panels, out, start);
+    });
+}
+
+/// `left` (m, k) times `right` (k, n), added to `start`, into `out` (m, n).
+///
+/// # Panics
+/// When the inner dimensions differ or `out` is too short: callers have checked their tensors.
+pub(crate) fn multiply_packed(left: View<'_>, right: &Packed, out: Out<'_>, start: Start<'_>) {
+    assert_eq!(left.columns, right.rows(), "inner dimensions");
+    in_registers(Product {
+        left,
+        right,
+        out,
+        start,
+    });
+}
+
+struct Product<'a> {
+    left: View<'a>,
+    right: &'a Packed,
+    out: Out<'a>,
+    start: Start<'a>,
+}
+
+/// One pass over a part of the inner dimension, for a group of rows.
+struct Pass<'a> {
+    left: View<'a>,
+    right: &'a Packed,
+    depth: Range<usize>,
+    start: Start<'a>,
+}
+
+impl tile::Work for Product<'_> {
+    #[inline(always)]
+    fn run(self, kernel: impl Kernel) {
+        let Self {
+            left,
+            right,
+            mut out,
+            start,
+        } = self;
+        let inner = left.columns;
+        let mut from = 0;
+        // Once at least, so that an inner dimension of 0 gives the start.
+        loop {
+            let to = inner.min(from + DEPTH);
+            let pass = Pass {
+                left,
+                right,
+                depth: from..to,
+                start: if from == 0 { start } else { Start::Sum },
+            };
+            for first in (0..left.rows).step_by(GROUP) {
+                pass.group(first..left.rows.min(first + GROUP), &mut out, kernel);
+            }
+            from = to;
+            if from == inner {
+                return;
+            }
+        }
+    }
+}
+
+impl Pass<'_> {
+    #[inline(always)]
+    fn group(&self, rows: Range<usize>, out: &mut Out<'_>, kernel: impl Kernel) {
+        match self.left.lie {
+            Lie::ByRows(stride) => {
+                for panel in 0..self.right.panels() {
+                    for first in rows.clone().step_by(ROWS) {
+                        let count = ROWS.min(rows.end - first);
+                        let slices = self.slices(first, count, stride);
+                        self.tile(
+                            panel,
+                            first..first + count,
+                            out,
+                            #[inline(always)]
+                            |right, columns, tile| {
+                                kernel.add(tile::zipped(slices), right, columns, tile);
+                            },
+                        );
+                    }
+                }
+            }
+            Lie::ByColumns(stride) => TURNED.with_borrow_mut(|turned| {
+                for first in rows.clone().step_by(ROWS) {
+                    let count = ROWS.min(rows.end - first);
+                    self.turn(first, count, stride, turned);
+                    for panel in 0..self.right.panels() {
+                        self.tile(
+                            panel,
+                            first..first + count,
+                            out,
+                            #[inline(always)]
+                            |right, columns, tile| {
+                                kernel.add(turned.iter().copied(), right, columns, tile);
+                            },
+                        );
+                    }
+                }
+            }),
+        }
+    }
+
+    /// The rows from `first` on; the last of `count` stands for those that are not there.
+    #[inline(always)]
+    fn slices(&self, first: usize, count: usize, stride: usize) -> [&[f32]; ROWS] {
+        std::array::from_fn(|index| {
+            let start = (first + index.min(count - 1)) * stride;
+            &self.left.values[start + self.depth.start..start + self.depth.end]
+        })
+    }
+
+    /// Columns of memory from `first` on as rows, with zeros for those beyond `count`.
+    #[inline(always)]
+    fn turn(&self, first: usize, count: usize, stride: usize, turned: &mut Vec<[f32; ROWS]>) {
+        turned.clear();
+        turned.extend(self.depth.clone().map(|place| {
+            let values = &self.left.values[place * stride + first..][..count];
+            match values.first_chunk() {
+                Some(whole) => *whole,
+                None => {
+                    let mut part = [0.0; ROWS];
+                    part[..count].copy_from_slice(values);
+                    part
+                }
+            }
+        }));
+    }
+
+    /// One tile of the result: what it starts with, what `add` adds, back to where it belongs.
+    #[inline(always)]
+    fn tile(
+        &self,
+        panel: usize,
+        rows: Range<usize>,
+        out: &mut Out<'_>,
+        add: impl FnOnce(&[[f32; COLUMNS]], usize, &mut Tile),
+    ) {
+        let column = panel * COLUMNS;
+        let columns = COLUMNS.min(self.right.columns() - column);
+        let mut tile = match self.start {
+            Start::Bias(bias) => {
+                let mut row = [0.0; COLUMNS];
+                row[..columns].copy_from_slice(&bias[column..column + columns]);
+                [row; ROWS]
+            }
+            Start::Zero | Start::Sum => [[0.0; COLUMNS]; ROWS],
+        };
+        let places = rows.map(|row| row * out.stride + column);
+        if matches!(self.start, Start::Sum) {
+            for (row, place) in tile.iter_mut().zip(places.clone()) {
+                row[..columns].copy_from_slice(&out.values[place..place + columns]);
+            }
+        }
+        add(
+            &self.right.panel(panel)[self.depth.clone()],
+            columns,
+            &mut tile,
+        );
+        for (row, place) in tile.iter().zip(places) {
+            match out.values[place..place + columns].first_chunk_mut() {
+                Some(whole) => *whole = *row,
+                None => out.values[place..place + columns].copy_from_slice(&row[..columns]),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! The right side of a product as the kernel reads it.
+
+use super::tile::COLUMNS;
+use super::{Lie, View};
+
+/// A matrix (k, n) in panels of a few columns, each with its rows one after the other; the last
+/// panel is filled up with zeros.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Packed {
+    rows: usize,
+    columns: usize,
+    values: Vec<[f32; COLUMNS]>,
+}
+
+impl Packed {
+    pub(super) const fn empty() -> Self {
+        Self {
+            rows: 0,
+            columns: 0,
+            values: Vec::new(),
+        }
+    }
+
+    pub(crate) fn new(matrix: View<'_>) -> Self {
+        let mut packed = Self::empty();
+        packed.fill(matrix);
+        packed
+    }
+
+    /// Packs another matrix into the same memory.
+    pub(super) fn fill(&mut self, matrix: View<'_>) {
+        (self.rows, self.columns) = (matrix.rows, matrix.columns);
+        self.values.clear();
+        self.values.reserve(self.rows * self.panels());
+        for first in (0..matrix.columns).step_by(COLUMNS) {
+            let count = COLUMNS.min(matrix.columns - first);
+            match matrix.lie {
+                Lie::ByRows(stride) => self.values.extend((0..matrix.rows).map(|row| {
+                    let values = &matrix.values[row * stride + first..][..count];
+                    values.first_chunk().copied().unwrap_or_else(|| {
+                        let mut part = [0.0; COLUMNS];
+                        part[..count].copy_from_slice(values);
+                        part
+                    })
+                })),
+                Lie::ByColumns(stride) => {
+                    let columns: [&[f32]; COLUMNS] = std::array::from_fn(|index| {
+                        let start = (first + index.min(count - 1)) * stride;
+                        &matrix.values[start..start + matrix.rows]
+                    });
+                    let kept: [f32; COLUMNS] =
+                        std::array::from_fn(|index| f32::from(u8::from(index < count)));
+                    self.values.extend(
+                        (0..matrix.rows).map(|row| {
+                            std::array::from_fn(|index| columns[index][row] * kept[index])
+                        }),
+                    );
+                }
+            }
+        }
+    }
+
+    /// The inner dimension.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    pub(super) fn panels(&self) -> usize {
+        self.columns.div_ceil(COLUMNS)
+    }
+
+    pub(super) fn panel(&self, index: usize) -> &[[f32; COLUMNS]] {
+        &self.values[index * self.rows..(index + 1) * self.rows]
+    }
+}

@@ -1,0 +1,194 @@
+//! A tile of a product, held in registers.
+
+/// What a kernel of this processor is run on.
+pub(super) trait Work {
+    fn run(self, kernel: impl Kernel);
+}
+
+/// The inner loop.
+pub(super) trait Kernel: Copy {
+    /// tile += Σ l ⊗ r over the pairs of `left` and `right`, in the first `columns` at least.
+    fn add(
+        self,
+        left: impl Iterator<Item = [f32; ROWS]> + Clone,
+        right: &[[f32; COLUMNS]],
+        columns: usize,
+        tile: &mut Tile,
+    );
+}
+
+pub(super) type Tile = [[f32; COLUMNS]; ROWS];
+
+#[cfg(target_arch = "wasm32")]
+pub(super) use browser::{COLUMNS, ROWS, in_registers, zipped};
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) use native::{COLUMNS, ROWS, in_registers, zipped};
+
+/// Four rows of two vectors. More sums would leave V8 too few of its 16 registers: tiles of twelve
+/// run at half the speed.
+#[cfg(target_arch = "wasm32")]
+mod browser {
+    use std::arch::wasm32::*;
+    use std::array::from_fn;
+
+    use super::{Kernel, Tile, Work};
+
+    pub(in super::super) const ROWS: usize = 4;
+    pub(in super::super) const COLUMNS: usize = 8;
+
+    #[inline(always)]
+    pub(in super::super) fn in_registers(work: impl Work) {
+        work.run(Simd);
+    }
+
+    #[inline(always)]
+    pub(in super::super) fn zipped(
+        rows: [&[f32]; ROWS],
+    ) -> impl Iterator<Item = [f32; ROWS]> + Clone {
+        let [a, b, c, d] = rows;
+        let rows = a.iter().zip(b).zip(c).zip(d);
+        rows.map(|(((a, b), c), d)| [*a, *b, *c, *d])
+    }
+
+    #[derive(Clone, Copy)]
+    struct Simd;
+
+    impl Kernel for Simd {
+        #[inline(always)]
+        fn add(
+            self,
+            left: impl Iterator<Item = [f32; ROWS]> + Clone,
+            right: &[[f32; COLUMNS]],
+            _: usize,
+            tile: &mut Tile,
+        ) {
+            let mut sums = tile.map(|row| [load(&row, 0), load(&row, 4)]);
+            for (left, right) in left.zip(right) {
+                let right = [load(right, 0), load(right, 4)];
+                for (sums, left) in sums.iter_mut().zip(left) {
+                    let left = f32x4_splat(left);
+                    *sums = from_fn(|index| fused(left, right[index], sums[index]));
+                }
+            }
+            *tile = sums.map(|[low, high]| {
+                let [a, b, c, d] = lanes(low);
+                let [e, f, g, h] = lanes(high);
+                [a, b, c, d, e, f, g, h]
+            });
+        }
+    }
+
+    /// a · b + c, in one instruction where the build has relaxed SIMD.
+    #[inline(always)]
+    fn fused(a: v128, b: v128, c: v128) -> v128 {
+        #[cfg(target_feature = "relaxed-simd")]
+        return f32x4_relaxed_madd(a, b, c);
+        #[cfg(not(target_feature = "relaxed-simd"))]
+        f32x4_add(c, f32x4_mul(a, b))
+    }
+
+    #[inline(always)]
+    fn load(row: &[f32; COLUMNS], at: usize) -> v128 {
+        f32x4(row[at], row[at + 1], row[at + 2], row[at + 3])
+    }
+
+    #[inline(always)]
+    fn lanes(vector: v128) -> [f32; 4] {
+        [
+            f32x4_extract_lane::<0>(vector),
+            f32x4_extract_lane::<1>(vector),
+            f32x4_extract_lane::<2>(vector),
+            f32x4_extract_lane::<3>(vector),
+        ]
+    }
+}
+
+/// Six rows of 32 columns, two vectors of each at a time: 12 sums, which every processor has room
+/// for.
+#[cfg(not(target_arch = "wasm32"))]
+mod native {
+    use pulp::{Arch, Simd, WithSimd};
+
+    use super::{Kernel, Tile, Work};
+
+    pub(in super::super) const ROWS: usize = 6;
+    pub(in super::super) const COLUMNS: usize = 32;
+
+    #[inline(always)]
+    pub(in super::super) fn in_registers(work: impl Work) {
+        Arch::new().dispatch(Dispatched(work));
+    }
+
+    #[inline(always)]
+    pub(in super::super) fn zipped(
+        rows: [&[f32]; ROWS],
+    ) -> impl Iterator<Item = [f32; ROWS]> + Clone {
+        let [a, b, c, d, e, f] = rows;
+        let rows = a.iter().zip(b).zip(c).zip(d).zip(e).zip(f);
+        rows.map(|(((((a, b), c), d), e), f)| [*a, *b, *c, *d, *e, *f])
+    }
+
+    struct Dispatched<W>(W);
+
+    impl<W: Work> WithSimd for Dispatched<W> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            self.0.run(Vectors(simd));
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    struct Vectors<S>(S);
+
+    impl<S: Simd> Kernel for Vectors<S> {
+        #[inline(always)]
+        fn add(
+            self,
+            left: impl Iterator<Item = [f32; ROWS]> + Clone,
+            right: &[[f32; COLUMNS]],
+            columns: usize,
+            tile: &mut Tile,
+        ) {
+            for first in (0..columns.div_ceil(S::F32_LANES)).step_by(2) {
+                pair(self.0, left.clone(), right, first, tile);
+            }
+        }
+    }
+
+    /// The vectors `first` and `first + 1` of every row.
+    #[inline(always)]
+    fn pair<S: Simd>(
+        simd: S,
+        left: impl Iterator<Item = [f32; ROWS]>,
+        right: &[[f32; COLUMNS]],
+        first: usize,
+        tile: &mut Tile,
+    ) {
+        let of = |row: &[f32; COLUMNS]| {
+            let (vectors, _) = S::as_simd_f32s(row);
+            [vectors[first], vectors[first + 1]]
+        };
+        let mut sums = [
+            of(&tile[0]),
+            of(&tile[1]),
+            of(&tile[2]),
+            of(&tile[3]),
+            of(&tile[4]),
+            of(&tile[5]),
+        ];
+        for (left, right) in left.zip(right) {
+            let [low, high] = of(right);
+            for (sums, left) in sums.iter_mut().zip(left) {
+                let left = simd.splat_f32s(left);
+                sums[0] = simd.mul_add_f32s(left, low, sums[0]);
+                sums[1] = simd.mul_add_f32s(left, high, sums[1]);
+            }
+        }
+        for (row, sums) in tile.iter_mut().zip(sums) {
+            let (vectors, _) = S::as_mut_simd_f32s(row);
+            [vectors[first], vectors[first + 1]] = sums;
+        }
+    }
+}
