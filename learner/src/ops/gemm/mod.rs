@@ -221,17 +221,11 @@ impl Pass<'_> {
     #[inline(always)]
     fn turn(&self, first: usize, count: usize, stride: usize, turned: &mut Vec<[f32; ROWS]>) {
         turned.clear();
-        turned.extend(self.depth.clone().map(|place| {
-            let values = &self.left.values[place * stride + first..][..count];
-            match values.first_chunk() {
-                Some(whole) => *whole,
-                None => {
-                    let mut part = [0.0; ROWS];
-                    part[..count].copy_from_slice(values);
-                    part
-                }
-            }
-        }));
+        turned.extend(
+            self.depth
+                .clone()
+                .map(|place| part(&self.left.values[place * stride + first..][..count])),
+        );
     }
 
     /// One tile of the result: what it starts with, what `add` adds, back to where it belongs.
@@ -246,31 +240,46 @@ impl Pass<'_> {
         let column = panel * COLUMNS;
         let columns = COLUMNS.min(self.right.columns() - column);
         let mut tile = match self.start {
-            Start::Bias(bias) => {
-                let mut row = [0.0; COLUMNS];
-                row[..columns].copy_from_slice(&bias[column..column + columns]);
-                [row; ROWS]
-            }
+            Start::Bias(bias) => [part(&bias[column..column + columns]); ROWS],
             Start::Zero | Start::Sum => [[0.0; COLUMNS]; ROWS],
         };
         let places = rows.map(|row| row * out.stride + column);
         if matches!(self.start, Start::Sum) {
             for (row, place) in tile.iter_mut().zip(places.clone()) {
-                row[..columns].copy_from_slice(&out.values[place..place + columns]);
+                *row = part(&out.values[place..place + columns]);
             }
         }
-        add(
-            &self.right.panel(panel)[self.depth.clone()],
-            columns,
-            &mut tile,
-        );
+        let right = &self.right.panel(panel)[self.depth.clone()];
+        add(right, columns, &mut tile);
         for (row, place) in tile.iter().zip(places) {
-            match out.values[place..place + columns].first_chunk_mut() {
+            let values = &mut out.values[place..place + columns];
+            match values.first_chunk_mut() {
                 Some(whole) => *whole = *row,
-                None => out.values[place..place + columns].copy_from_slice(&row[..columns]),
+                None => copy(row, values),
             }
         }
     }
+}
+
+/// At most `N` values, and zeros where there are fewer.
+#[inline(always)]
+fn part<const N: usize>(values: &[f32]) -> [f32; N] {
+    match values.first_chunk() {
+        Some(whole) => *whole,
+        None => {
+            let mut part = [0.0; N];
+            copy(values, &mut part);
+            part
+        }
+    }
+}
+
+/// Out of line: else the compiler makes one copy of unknown length of this and of the copies of
+/// whole rows, which a browser carries out by a call for each.
+#[cold]
+#[inline(never)]
+fn copy(from: &[f32], to: &mut [f32]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The right side of a product as the kernel reads it.
 
 use super::tile::COLUMNS;
-use super::{Lie, View};
+use super::{Lie, View, part};
 
 /// A matrix (k, n) in panels of a few columns, each with its rows one after the other; the last
 /// panel is filled up with zeros.
@@ -35,14 +35,10 @@ impl Packed {
         for first in (0..matrix.columns).step_by(COLUMNS) {
             let count = COLUMNS.min(matrix.columns - first);
             match matrix.lie {
-                Lie::ByRows(stride) => self.values.extend((0..matrix.rows).map(|row| {
-                    let values = &matrix.values[row * stride + first..][..count];
-                    values.first_chunk().copied().unwrap_or_else(|| {
-                        let mut part = [0.0; COLUMNS];
-                        part[..count].copy_from_slice(values);
-                        part
-                    })
-                })),
+                Lie::ByRows(stride) => self.values.extend(
+                    (0..matrix.rows)
+                        .map(|row| part(&matrix.values[row * stride + first..][..count])),
+                ),
                 Lie::ByColumns(stride) => {
                     let columns: [&[f32]; COLUMNS] = std::array::from_fn(|index| {
                         let start = (first + index.min(count - 1)) * stride;
