@@ -58,7 +58,7 @@ pub(crate) fn layout(base: &BaseModel) -> AdapterLayout {
 pub(crate) fn initial(base: &BaseModel) -> Adapter {
     let mut values: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     for part in &base.parts().projections {
-        values.insert(weight(&part.path), list(part.linear.weight()));
+        values.insert(weight(&part.path), part.linear.weight());
         values.insert(bias(&part.path), part.linear.bias().to_vec());
     }
     for part in &base.parts().norms {
@@ -144,9 +144,11 @@ impl Frozen<'_> {
 
 impl Source for Frozen<'_> {
     fn projection(&mut self, part: &ProjectionPart) -> Result<Projection> {
-        let weight = self.tensor(&weight(&part.path))?;
+        let weight = self.matrix(&weight(&part.path));
+        let shape = [weight.rows, weight.columns];
         let bias = self.list(&bias(&part.path));
-        Ok(Projection::Frozen(FrozenLinear::new(weight, bias)))
+        let linear = FrozenLinear::new(&weight.values, shape, bias);
+        Ok(Projection::Frozen(linear))
     }
 
     fn norm(&mut self, part: &NormPart) -> Result<Norm> {

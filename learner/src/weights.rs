@@ -140,12 +140,12 @@ impl<'a> Weights<'a> {
         shape: [usize; 2],
         bias: Bias,
     ) -> Result<FrozenLinear> {
-        let weight = self.tensor(&format!("{name}.weight"), &shape)?;
+        let weight = self.values(&[&format!("{name}.weight")], &shape)?;
         let bias = match bias {
             Bias::With => self.values(&[&format!("{name}.bias")], &shape[..1])?,
             Bias::Without => Vec::new(),
         };
-        Ok(FrozenLinear::new(weight, bias))
+        Ok(FrozenLinear::new(&weight, shape, bias))
     }
 
     /// `{name}.weight` and `{name}.bias`, called gamma and beta in models of 2018.

@@ -202,10 +202,13 @@ impl Active {
         }
         let weight = Tensor::cat(&rows, 0)?;
         let bias = Tensor::cat(&biases, 0)?.flatten_all()?;
-        Ok(match weight.track_op() {
-            true => Projection::Trained { weight, bias },
-            false => Projection::Frozen(FrozenLinear::new(weight, bias.to_vec1()?)),
-        })
+        if weight.track_op() {
+            return Ok(Projection::Trained { weight, bias });
+        }
+        let (output, input) = weight.dims2()?;
+        let weight: Vec<f32> = weight.flatten_all()?.to_vec1()?;
+        let linear = FrozenLinear::new(&weight, [output, input], bias.to_vec1()?);
+        Ok(Projection::Frozen(linear))
     }
 }
 

@@ -17,26 +17,26 @@ pub(crate) struct FrozenLinear(Arc<Frozen>);
 
 #[derive(Debug)]
 struct Frozen {
-    weight: Tensor,
-    bias: Vec<f32>,
-    /// Wᵀ and W as the products of both passes read them, packed at their first use.
-    forward: OnceLock<Packed>,
+    /// Wᵀ (in, out), as the forward pass reads it.
+    forward: Packed,
+    /// W, as the backward pass reads it: packed at its first use, as scoring has none.
     backward: OnceLock<Packed>,
+    bias: Vec<f32>,
 }
 
 impl FrozenLinear {
-    /// `weight` is (out, in), `bias` as long as out, or empty for none.
-    pub(crate) fn new(weight: Tensor, bias: Vec<f32>) -> Self {
+    /// `weight` is (out, in), row after row, `bias` as long as out, or empty for none.
+    pub(crate) fn new(weight: &[f32], [output, input]: [usize; 2], bias: Vec<f32>) -> Self {
         Self(Arc::new(Frozen {
-            weight: weight.detach(),
-            bias,
-            forward: OnceLock::new(),
+            forward: Packed::new(View::new(weight, output, input).transposed()),
             backward: OnceLock::new(),
+            bias,
         }))
     }
 
-    pub(crate) fn weight(&self) -> &Tensor {
-        &self.0.weight
+    /// W (out, in), row after row.
+    pub(crate) fn weight(&self) -> Vec<f32> {
+        self.0.forward.columns_in_turn()
     }
 
     pub(crate) fn bias(&self) -> &[f32] {
@@ -45,8 +45,7 @@ impl FrozenLinear {
 
     /// Width of the output and of the input.
     pub(crate) fn widths(&self) -> (usize, usize) {
-        let [output, input] = [0, 1].map(|axis| self.0.weight.dims()[axis]);
-        (output, input)
+        (self.0.forward.columns(), self.0.forward.rows())
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
@@ -55,34 +54,35 @@ impl FrozenLinear {
 
     /// The layer with weight W + `delta` (out, in) and the same bias.
     pub(crate) fn plus(&self, delta: &Tensor) -> Result<Self> {
-        let weight = (&self.0.weight + delta)?;
-        Ok(Self::new(weight, self.0.bias.clone()))
+        let (output, input) = self.widths();
+        if delta.dims() != [output, input] {
+            bail!("linear layer: expected ({output}, {input}), got {delta:?}");
+        }
+        let mut weight = self.weight();
+        with_values(delta, |delta| {
+            weight.iter_mut().zip(delta).for_each(|(w, d)| *w += d);
+            Ok(())
+        })?;
+        Ok(Self::new(&weight, [output, input], self.0.bias.clone()))
     }
 
     /// x Wᵀ + b of the rows of x, (N, in) -> (N, out).
-    fn product(&self, x: &[f32]) -> Result<Vec<f32>> {
-        let (outputs, inputs) = self.widths();
-        let packed = packed(&self.0.forward, |pack| {
-            with_values(&self.0.weight, |weight| {
-                Ok(pack(View::new(weight, outputs, inputs).transposed()))
-            })
-        })?;
+    fn product(&self, x: &[f32]) -> Vec<f32> {
         let start = match &self.0.bias[..] {
             [] => Start::Zero,
             bias => Start::Bias(bias),
         };
-        Ok(product_of(rows(x, inputs), packed, start))
+        product_of(rows(x, self.widths().1), &self.0.forward, start)
     }
 
     /// dy W, (N, out) -> (N, in).
-    fn input_gradient(&self, dy: &[f32]) -> Result<Vec<f32>> {
-        let (outputs, inputs) = self.widths();
-        let packed = packed(&self.0.backward, |pack| {
-            with_values(&self.0.weight, |weight| {
-                Ok(pack(View::new(weight, outputs, inputs)))
-            })
-        })?;
-        Ok(product_of(rows(dy, outputs), packed, Start::Zero))
+    fn input_gradient(&self, dy: &[f32]) -> Vec<f32> {
+        let (output, input) = self.widths();
+        let backward = self.0.backward.get_or_init(|| {
+            let weight = self.weight();
+            Packed::new(View::new(&weight, output, input))
+        });
+        product_of(rows(dy, output), backward, Start::Zero)
     }
 
     /// Refuses an input of another width.
@@ -93,18 +93,6 @@ impl FrozenLinear {
             _ => bail!("linear layer: expected (N, {inputs}), got {layout:?}"),
         }
     }
-}
-
-/// What the cell holds, or what `make` packs now.
-fn packed<'a>(
-    cell: &'a OnceLock<Packed>,
-    make: impl FnOnce(fn(View<'_>) -> Packed) -> Result<Packed>,
-) -> Result<&'a Packed> {
-    if let Some(packed) = cell.get() {
-        return Ok(packed);
-    }
-    let made = make(Packed::new)?;
-    Ok(cell.get_or_init(|| made))
 }
 
 /// Rows of `width` values, one after the other.
@@ -140,12 +128,12 @@ impl CustomOp1 for FrozenLinear {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let rows = self.check(layout)?;
-        let y = self.product(values(x, layout)?)?;
+        let y = self.product(values(x, layout)?);
         Ok(output(y, (rows, self.widths().0)))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let dx = with_values(gradient, |dy| self.input_gradient(dy))?;
+        let dx = with_values(gradient, |dy| Ok(self.input_gradient(dy)))?;
         Tensor::from_vec(dx, x.shape(), x.device()).map(Some)
     }
 }
@@ -239,7 +227,7 @@ impl CustomOp3 for LoraLinear {
             values(a, a_layout)?,
             values(b, b_layout)?,
         );
-        let mut y = self.frozen.product(x)?;
+        let mut y = self.frozen.product(x);
         let seen = self.masked(x)?;
         let low = self.narrow(rows(&seen, inputs), View::new(a, rank, inputs).transposed());
         let b = View::new(b, outputs, rank).transposed();
@@ -277,7 +265,7 @@ impl CustomOp3 for LoraLinear {
         let da = product_of(seen.transposed(), &Packed::new(dlow), Start::Zero);
         let dx = match x.track_op() {
             true => {
-                let mut dx = self.frozen.input_gradient(&dy_values)?;
+                let mut dx = self.frozen.input_gradient(&dy_values);
                 self.add_masked(dlow, a_view, &mut dx)?;
                 Some(Tensor::from_vec(dx, x.shape(), x.device())?)
             }
@@ -313,6 +301,11 @@ pub(crate) mod tests {
         assert!(difference <= tolerance, "differ by {difference}");
     }
 
+    fn frozen(weight: &Tensor, bias: Vec<f32>) -> FrozenLinear {
+        let shape = weight.dims().try_into().unwrap();
+        with_values(weight, |weight| Ok(FrozenLinear::new(weight, shape, bias))).unwrap()
+    }
+
     fn plain(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
         let product = x.matmul(&weight.t().unwrap()).unwrap();
         product.broadcast_add(bias).unwrap()
@@ -332,7 +325,7 @@ pub(crate) mod tests {
             let weight = random((outputs, inputs), 2);
             let bias = random((1, outputs), 3);
             let list = bias.flatten_all().unwrap().to_vec1().unwrap();
-            let ours = FrozenLinear::new(weight.clone(), list).forward(&x).unwrap();
+            let ours = frozen(&weight, list).forward(&x).unwrap();
             let theirs = plain(&x, &weight, &bias);
             assert_close(&ours, &theirs, 1e-5);
             let dy = random((rows, outputs), 4);
@@ -350,7 +343,7 @@ pub(crate) mod tests {
                 let weight = random((outputs, inputs), 2);
                 let bias = random((1, outputs), 3);
                 let list = bias.flatten_all().unwrap().to_vec1().unwrap();
-                let frozen = FrozenLinear::new(weight.clone(), list);
+                let frozen = frozen(&weight, list);
                 let mask = has_mask.then(|| random((rows, inputs), 8));
                 let xab = [x.as_tensor(), a.as_tensor(), b.as_tensor()];
                 let ours = LoraLinear::forward(&frozen, 0.5, mask.clone(), xab).unwrap();
@@ -370,7 +363,7 @@ pub(crate) mod tests {
 
     #[test]
     fn misshapen_inputs_are_refused() {
-        let frozen = FrozenLinear::new(random((2, 3), 1), vec![0.0; 2]);
+        let frozen = frozen(&random((2, 3), 1), vec![0.0; 2]);
         assert!(frozen.forward(&random((1, 4), 1)).is_err());
         let (x, a, b) = (random((1, 3), 1), random((2, 3), 1), random((2, 1), 1));
         assert!(LoraLinear::forward(&frozen, 1.0, None, [&x, &a, &b]).is_err());

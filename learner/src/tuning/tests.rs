@@ -137,7 +137,8 @@ fn mean_over_many_masks_is_the_value_without() {
         Tensor::from_vec(values, (rows, columns), &candle_core::Device::Cpu).unwrap()
     };
     let (x, a, b) = (tensor(3, 12, 0.0), tensor(2, 12, 1.0), tensor(5, 2, 2.0));
-    let frozen = FrozenLinear::new(tensor(5, 12, 3.0), vec![0.1; 5]);
+    let weight: Vec<f32> = tensor(5, 12, 3.0).flatten_all().unwrap().to_vec1().unwrap();
+    let frozen = FrozenLinear::new(&weight, [5, 12], vec![0.1; 5]);
     let value = |mask| LoraLinear::forward(&frozen, 0.5, mask, [&x, &a, &b]).unwrap();
     let dropout = Dropout::new(0.25, NOISE);
     let count = 4000;

@@ -56,6 +56,16 @@ impl Packed {
         }
     }
 
+    /// The matrix again, column after column.
+    pub(crate) fn columns_in_turn(&self) -> Vec<f32> {
+        let mut values = Vec::with_capacity(self.rows * self.columns);
+        for column in 0..self.columns {
+            let panel = self.panel(column / COLUMNS).iter();
+            values.extend(panel.map(|row| row[column % COLUMNS]));
+        }
+        values
+    }
+
     /// The inner dimension.
     pub(crate) fn rows(&self) -> usize {
         self.rows
