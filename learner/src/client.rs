@@ -7,10 +7,9 @@ use fl_core::settings::{RoomSettings, Texts};
 use fl_core::soft_labels::{SoftSet, softmax};
 
 use crate::error::LearnerError;
-use crate::job::{Job, JobResult};
+use crate::job::{Job, JobResult, Split};
 use crate::learner::Learner;
 use crate::model::BaseModel;
-use crate::prompt::Encoded;
 use crate::round::{ClientTexts, LocalRound, Step};
 use crate::texts::Row;
 use crate::{Result, texts};
@@ -183,6 +182,11 @@ impl LocalClient {
         self.round.as_ref()?.job(workers)
     }
 
+    /// The job in parts for so many workers: [`Job::split`].
+    pub fn split(&self, job: &Job, workers: usize) -> Split {
+        job.split(self.round.as_ref().map_or(&[], LocalRound::texts), workers)
+    }
+
     /// Does a job of the round, or a part of one, here.
     ///
     /// # Errors
@@ -221,9 +225,9 @@ impl LocalClient {
         &self.learner
     }
 
-    /// The client's texts as jobs name them: [`ClientTexts::all`].
-    pub fn texts(&self) -> Vec<Encoded> {
-        self.texts.all()
+    /// The client's texts.
+    pub fn texts(&self) -> &ClientTexts {
+        &self.texts
     }
 
     /// Gives up the round; soft labels are as before it.

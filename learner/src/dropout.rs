@@ -143,8 +143,8 @@ impl Masking {
     pub(crate) fn of_rows(noise: Noise, rows: u32) -> Self {
         Self {
             noise,
-            tokens: vec![0..rows],
-            prompts: vec![0..1],
+            tokens: std::iter::once(0..rows).collect(),
+            prompts: std::iter::once(0..1).collect(),
         }
     }
 }
