@@ -22,9 +22,9 @@ use crate::crew::{Helpers, MOST_WORKERS};
 use crate::messages::Event;
 
 /// How long a helper may take longer than the client's own part: this, and twice that part's time.
-const PATIENCE_MS: Millis = 1000;
+const PATIENCE_MS: Millis = 3000;
 
-/// Answers that may come too late before a helper is given up.
+/// Answers in a row that come too late until a helper is given up.
 const LATE_ANSWERS: u32 = 3;
 
 /// The client's side: its helpers, made when there is a client to help.
@@ -192,7 +192,10 @@ impl Helpers for Crew {
             };
             let result = result(&words, part, &layout, labels);
             match result {
-                Some(_) => self.helped.set(self.helped.get().saturating_add(1)),
+                Some(_) => {
+                    helper.late.set(0);
+                    self.helped.set(self.helped.get().saturating_add(1));
+                }
                 None => helper.end(),
             }
             result
