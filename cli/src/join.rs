@@ -70,6 +70,7 @@ pub async fn join(arguments: JoinArguments) -> Result<()> {
             name: numbered(&arguments.name, number, arguments.clients),
             resume: None,
             texts: texts.clone(),
+            workers: 1,
         })
         .collect();
     let format = if arguments.json {

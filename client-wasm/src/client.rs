@@ -42,6 +42,7 @@ pub async fn run<H: Host>(
         Ok(origin) => origin,
         Err(fault) => return host.emit(Event::Stopped { fault: Some(fault) }),
     };
+    host.allow_workers(join.workers);
     let config = SessionConfig {
         room: join.room.clone(),
         name: join.name.clone(),
@@ -128,7 +129,10 @@ impl<H: Host> Shell<'_, H> {
             First::Loaded(loaded) => {
                 self.loading = None;
                 match *loaded {
-                    Ok(client) => driver.loaded(client),
+                    Ok(client) => {
+                        host.client_loaded(&client);
+                        driver.loaded(client);
+                    }
                     Err(fault) => driver.load_failed(fault),
                 }
             }
@@ -138,6 +142,7 @@ impl<H: Host> Shell<'_, H> {
     fn take(&mut self, driver: &mut Driver, input: Input) {
         let now = self.host.now();
         match input {
+            Input::Command(Command::Workers { count }) => self.host.allow_workers(count),
             Input::Command(command) => driver.command(command),
             Input::Socket(number, _) if number != self.connection || self.link.is_none() => {}
             Input::Socket(_, SocketEvent::Opened) => driver.opened(),

@@ -127,6 +127,8 @@ impl Driver {
             Command::Classify { id, text } => self.question(id, text),
             Command::Pause => self.activity = Activity::Paused,
             Command::Resume => self.activity = Activity::Running,
+            // The host's, as workers are.
+            Command::Workers { .. } => {}
             Command::Leave => {
                 self.session.leave();
                 self.act();
@@ -168,12 +170,22 @@ impl Driver {
 
     /// Does a piece of local work, by `clock`'s time.
     pub fn step(&mut self, clock: impl Fn() -> Millis) {
-        let Some(client) = self.client.as_mut().filter(|client| client.is_working()) else {
+        let Some(client) = self.working() else {
             return;
         };
         let before = clock();
         let step = client.step();
-        let now = clock();
+        self.stepped(step, before, clock());
+    }
+
+    /// The client, if it has work: a host that does its step in another way says so to
+    /// [`Self::stepped`].
+    pub fn working(&mut self) -> Option<&mut LocalClient> {
+        self.client.as_mut().filter(|client| client.is_working())
+    }
+
+    /// A step of the client was done, from `before` until `now`.
+    pub fn stepped(&mut self, step: learner::Result<Step>, before: Millis, now: Millis) {
         self.worked += now.saturating_sub(before);
         match step {
             Ok(Step::Progress(progress)) => {

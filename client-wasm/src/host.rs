@@ -4,6 +4,7 @@ use std::future::Future;
 
 use fl_core::room::Millis;
 use futures_channel::mpsc::UnboundedSender;
+use learner::LocalClient;
 
 use crate::download::DownloadError;
 use crate::driver::Driver;
@@ -61,8 +62,17 @@ pub trait Host {
         inbox: UnboundedSender<Input>,
     ) -> UnboundedSender<Frame>;
 
-    /// Does [`Driver::step`] once and lets everything else have a turn.
+    /// Does [`Driver::step`] once, or the same with helpers, and lets everything else have a turn.
     fn step(&self, driver: Driver) -> impl Future<Output = Driver>;
+
+    /// How many workers may share the work from now on; a host without helpers has one.
+    fn allow_workers(&self, _count: u32) {}
+
+    /// The files of the model that clients are about to use, for helpers.
+    fn share_model(&self, _files: &[(&str, &[u8])]) {}
+
+    /// A client is ready, so that helpers can be made so.
+    fn client_loaded(&self, _client: &LocalClient) {}
 
     /// Fetches `url` and hands its content over piece by piece; `what` names it in errors.
     fn fetch(

@@ -1,5 +1,7 @@
 //! The tab as a host: `Client` for the page's worker, and the browser's clock, sockets, downloads
-//! and cache. The only file that names JavaScript's types.
+//! and cache. With its helpers in `workers`, the only module that names JavaScript's types.
+
+mod workers;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -13,6 +15,7 @@ use gloo_net::websocket::futures::WebSocket;
 use gloo_net::websocket::{Message, State};
 use gloo_timers::future::TimeoutFuture;
 use js_sys::{Function, JSON, JsString, Reflect, Uint8Array};
+use learner::LocalClient;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use wasm_bindgen::prelude::*;
@@ -23,12 +26,15 @@ use web_sys::{
 };
 
 use crate::client;
+use crate::crew;
 use crate::download::DownloadError;
 use crate::driver::Driver;
 use crate::faults;
 use crate::host::{Frame, Host, Input, NotKept, SocketEvent};
 use crate::library::Library;
 use crate::messages::Event;
+pub use workers::HelperPort;
+use workers::{Crew, Round};
 
 /// Name of the browser's cache; another layout of what is in it gets another name.
 const CACHE: &str = "lpfl-files-1";
@@ -44,12 +50,16 @@ pub struct Client {
 #[wasm_bindgen]
 impl Client {
     /// A client that tells `emit` its events, one object each, and waits for a join.
+    ///
+    /// `spawn` starts a Worker for a [`Helper`](HelperPort): it is called with a port and the
+    /// compiled module for it, and returns a function that ends it. Without it the client works
+    /// alone.
     #[wasm_bindgen(constructor)]
-    pub fn new(emit: Function) -> Self {
+    pub fn new(emit: Function, spawn: Option<Function>) -> Self {
         let page = Page(emit);
         tell_panics(page.clone());
         let (inbox, commands) = mpsc::unbounded();
-        let (tab, sender) = (Tab::new(page.clone()), inbox.clone());
+        let (tab, sender) = (Tab::new(page.clone(), spawn), inbox.clone());
         spawn_local(async move {
             let library = Library::new();
             client::run(&tab, &library, generator(), sender, commands).await;
@@ -121,30 +131,37 @@ fn scope() -> WorkerGlobalScope {
     js_sys::global().unchecked_into()
 }
 
+/// Milliseconds since the worker began.
+fn now() -> Millis {
+    scope().performance().map_or(0.0, |clock| clock.now()) as Millis
+}
+
 /// A tab's worker.
 #[derive(Debug)]
 pub struct Tab {
     page: Page,
     turns: Turns,
+    crew: Rc<Crew>,
 }
 
 impl Tab {
-    fn new(page: Page) -> Self {
+    fn new(page: Page, spawn: Option<Function>) -> Self {
         Self {
+            crew: Rc::new(Crew::new(page.clone(), spawn)),
             page,
             turns: Turns::new(),
         }
     }
 
-    /// A host that tells `emit` its events.
+    /// A host without helpers that tells `emit` its events.
     pub fn with(emit: Function) -> Self {
-        Self::new(Page(emit))
+        Self::new(Page(emit), None)
     }
 }
 
 impl Host for Tab {
     fn now(&self) -> Millis {
-        scope().performance().map_or(0.0, |clock| clock.now()) as Millis
+        now()
     }
 
     async fn sleep(&self, pause: Millis) {
@@ -175,9 +192,30 @@ impl Host for Tab {
     }
 
     async fn step(&self, mut driver: Driver) -> Driver {
-        driver.step(|| self.now());
+        let mut round = Round::GoesOn;
+        if let Some(client) = driver.working() {
+            let before = now();
+            let step = crew::step(client, &*self.crew).await;
+            if !client.is_working() {
+                round = Round::Ended;
+            }
+            driver.stepped(step, before, now());
+        }
+        self.crew.tell(round);
         self.turns.yield_once().await;
         driver
+    }
+
+    fn allow_workers(&self, count: u32) {
+        self.crew.allow(count);
+    }
+
+    fn share_model(&self, files: &[(&str, &[u8])]) {
+        self.crew.share_model(files);
+    }
+
+    fn client_loaded(&self, client: &LocalClient) {
+        self.crew.prepare(client);
     }
 
     async fn fetch(

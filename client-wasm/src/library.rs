@@ -131,6 +131,9 @@ async fn load_model<H: Host>(
         show(host, bar);
     }
     host.emit(Event::Storage(storage));
+    let named = plan.files().map(|file| &*file.name);
+    let files: Vec<(&str, &[u8])> = named.zip(contents.iter().map(Vec::as_slice)).collect();
+    host.share_model(&files);
     // In the order of the plan: configuration, tokenizer, weights.
     let weights = plan.weights.iter().zip(&contents[2..]);
     let weights = weights.map(|(file, content)| WeightFile::from_bytes(&*file.name, content));

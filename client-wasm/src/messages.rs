@@ -22,6 +22,11 @@ pub enum Command {
     Pause,
     /// Goes on with local work.
     Resume,
+    /// From now on so many workers may share the tab's work; [`Join::workers`] until then.
+    Workers {
+        /// How many, the client's own included.
+        count: u32,
+    },
     /// Leaves the room for good.
     Leave,
 }
@@ -40,6 +45,10 @@ pub struct Join {
     pub resume: Option<String>,
     /// The tab's own texts, needed in a room where clients bring them.
     pub texts: Option<OwnTexts>,
+    /// How many workers may share the tab's work, each a thread with a copy of the model; 0 is
+    /// taken as 1. A native client has one.
+    #[serde(default)]
+    pub workers: u32,
 }
 
 /// A file of texts that the person at the tab chose. It stays in the tab.
@@ -83,6 +92,13 @@ pub enum Event {
     },
     /// Model and texts are ready.
     Ready,
+    /// How many workers share the tab's work: when that changes, and after a round.
+    Workers {
+        /// Workers that are ready, the client's own included.
+        ready: u32,
+        /// Pieces of work that the others have done so far.
+        helped: u32,
+    },
     /// What the room looks like.
     Room(RoomView),
     /// Local work goes on.

@@ -220,7 +220,7 @@ async fn a_broken_connection_is_tried_again() {
 #[wasm_bindgen_test]
 async fn what_is_no_command_gives_a_fault() {
     let page = Page::new();
-    let client = Client::new(page.function());
+    let client = Client::new(page.function(), None);
     let no_commands = [
         "7",
         "'join'",
@@ -266,6 +266,7 @@ fn join(name: &str) -> Command {
         name: name.into(),
         resume: None,
         texts: None,
+        workers: 1,
     })
 }
 
@@ -284,7 +285,9 @@ async fn two_clients_learn_together() {
     let _network = serve(&files).await;
     let rooms = Rooms::open(settings, &files);
     let pages = [Page::new(), Page::new()];
-    let clients = pages.each_ref().map(|page| Client::new(page.function()));
+    let clients = pages
+        .each_ref()
+        .map(|page| Client::new(page.function(), None));
     for (client, name) in clients.iter().zip(["Ada", "Bo"]) {
         command(client, &join(name));
     }
@@ -338,7 +341,7 @@ async fn pause_gets_through_while_the_client_works() {
     let _network = serve(&files).await;
     let _rooms = Rooms::open(settings, &files);
     let page = Page::new();
-    let client = Client::new(page.function());
+    let client = Client::new(page.function(), None);
     command(&client, &join("Ada"));
     let steps = || {
         let events = page.events();

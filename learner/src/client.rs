@@ -7,6 +7,7 @@ use fl_core::settings::{RoomSettings, Texts};
 use fl_core::soft_labels::{SoftSet, softmax};
 
 use crate::error::LearnerError;
+use crate::job::{Job, JobResult, Split};
 use crate::learner::Learner;
 use crate::model::BaseModel;
 use crate::round::{ClientTexts, LocalRound, Step};
@@ -173,16 +174,60 @@ impl LocalClient {
     /// [`LearnerError::Diverged`] when training leaves the range of numbers, and
     /// [`LearnerError::Argument`] when no round has begun. The round is over then.
     pub fn step(&mut self) -> Result<Step> {
-        let Some(mut round) = self.round.take() else {
-            let expected = "a round that has begun";
-            return Err(LearnerError::argument("local work", expected, "none"));
-        };
-        let step = round.step()?;
+        self.go_on(LocalRound::step)
+    }
+
+    /// The next piece of the round's work, for so many workers to share: [`LocalRound::job`].
+    pub fn job(&self, workers: usize) -> Option<Job> {
+        self.round.as_ref()?.job(workers)
+    }
+
+    /// The job in parts for so many workers: [`Job::split`].
+    pub fn split(&self, job: &Job, workers: usize) -> Split {
+        job.split(self.round.as_ref().map_or(&[], LocalRound::texts), workers)
+    }
+
+    /// Does a job of the round, or a part of one, here.
+    ///
+    /// # Errors
+    /// Those of [`Learner::run`], and [`LearnerError::Argument`] when no round has begun.
+    pub fn run(&self, job: &Job) -> Result<JobResult> {
+        let round = self.round.as_ref().ok_or_else(idle)?;
+        round.learner().ok_or_else(idle)?.run(round.texts(), job)
+    }
+
+    /// The adapter by which the round's next job is to be done.
+    pub fn adapter(&self) -> &Adapter {
+        let round = self.round.as_ref().and_then(LocalRound::learner);
+        round.unwrap_or(&self.learner).current()
+    }
+
+    /// Goes on with what the round's job came to; an error ends the round.
+    ///
+    /// # Errors
+    /// The given one, and those of [`LocalRound::complete`].
+    pub fn complete(&mut self, result: Result<JobResult>) -> Result<Step> {
+        self.go_on(|round| round.complete(result?))
+    }
+
+    fn go_on(&mut self, go_on: impl FnOnce(&mut LocalRound) -> Result<Step>) -> Result<Step> {
+        let mut round = self.round.take().ok_or_else(idle)?;
+        let step = go_on(&mut round)?;
         match &step {
             Step::Progress(_) => self.round = Some(round),
             Step::Finished(_) => self.soft = round.into_soft(),
         }
         Ok(step)
+    }
+
+    /// The learner, with the adapter adopted last.
+    pub fn learner(&self) -> &Learner {
+        &self.learner
+    }
+
+    /// The client's texts.
+    pub fn texts(&self) -> &ClientTexts {
+        &self.texts
     }
 
     /// Gives up the round; soft labels are as before it.
@@ -211,6 +256,10 @@ impl LocalClient {
         let scores = scores.first().map(Vec::as_slice).unwrap_or_default();
         Ok(softmax(scores, 1.0))
     }
+}
+
+fn idle() -> LearnerError {
+    LearnerError::argument("local work", "a round that has begun", "none")
 }
 
 fn describe(problem: &texts::Problem) -> String {

@@ -10,7 +10,7 @@ use fl_core::task::{Calibration, Task};
 use candle_core::{Device, Tensor};
 
 use crate::calibration::{self, CONTENT_FREE};
-use crate::dropout::Noise;
+use crate::dropout::{Masking, Noise, Place};
 use crate::error::LearnerError;
 use crate::evaluation::{Evaluation, Tally, log_sum_exp};
 use crate::model::BaseModel;
@@ -200,6 +200,11 @@ impl Learner {
         Ok(())
     }
 
+    /// What [`Self::calibrate`] took last; empty for nothing.
+    pub fn offsets(&self) -> &[f32] {
+        &self.offsets
+    }
+
     /// Quality on labelled texts. [`Tally`] does the same in steps.
     ///
     /// # Errors
@@ -225,17 +230,30 @@ impl Learner {
     /// # Errors
     /// Those of [`Self::gradient`].
     pub fn training_gradient(&self, batch: &[Example], noise: Noise) -> Result<Gradient> {
-        self.gradient_with(batch, Some(noise))
+        let texts = batch.iter().map(|example| &example.encoded);
+        let places: Vec<Place> = Place::of_all(texts).collect();
+        self.part_gradient(batch, noise, &places)
     }
 
-    fn gradient_with(&self, batch: &[Example], noise: Option<Noise>) -> Result<Gradient> {
+    /// The same for a part of a batch; `places` are its examples' in the whole one.
+    pub(crate) fn part_gradient(
+        &self,
+        part: &[Example],
+        noise: Noise,
+        places: &[Place],
+    ) -> Result<Gradient> {
+        let texts = part.iter().map(|example| &example.encoded);
+        self.gradient_with(part, Some(Masking::new(noise, texts, places)))
+    }
+
+    fn gradient_with(&self, batch: &[Example], masking: Option<Masking>) -> Result<Gradient> {
         self.check_batch(batch)?;
         let texts = batch.iter().map(|example| &example.encoded);
         let prompts: Vec<&Cloze> = texts.clone().flat_map(Encoded::prompts).collect();
         let (base, words) = (&self.base, &self.words);
         let trainable = self
             .tuning
-            .trainable(base, words, &self.adapter, &prompts, noise)?;
+            .trainable(base, words, &self.adapter, &prompts, masking)?;
         let Ready { active, head } = &trainable.ready;
         let rows = base.forward(&prompts, active, head)?;
         let mut scores = mean_over_patterns(texts, rows.to_vec2()?);

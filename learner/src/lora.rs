@@ -9,7 +9,7 @@ use fl_core::settings::LoraSettings;
 use rand::RngExt as _;
 
 use crate::Result;
-use crate::dropout::{Dropout, Noise};
+use crate::dropout::{Dropout, Masking};
 use crate::model::{Active, BaseModel, Projection, ProjectionPart};
 use crate::tuning::{Rows, Variable};
 
@@ -59,15 +59,15 @@ pub(crate) fn merged(base: &BaseModel, lora: &LoraSettings, adapter: &Adapter) -
 }
 
 /// The model with the adapter's matrices beside its projections as variables, and with dropout
-/// before A where `noise` says which.
+/// before A where `masking` says which.
 pub(crate) fn trainable(
     base: &BaseModel,
     lora: &LoraSettings,
     adapter: &Adapter,
-    noise: Option<Noise>,
+    masking: Option<Masking>,
 ) -> Result<(Active, Vec<Variable>)> {
-    let noise = noise.filter(|_| lora.dropout > 0.0);
-    let dropout = noise.map(|noise| Arc::new(Dropout::new(lora.dropout, noise)));
+    let masking = masking.filter(|_| lora.dropout > 0.0);
+    let dropout = masking.map(|masking| Arc::new(Dropout::new(lora.dropout, masking)));
     let mut variables = Vec::new();
     let active = adapted(base, lora, |part| {
         let [a, b] = part.lora_names().map(|name| -> Result<Tensor> {

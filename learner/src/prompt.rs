@@ -14,6 +14,25 @@ use crate::tokenize::Vocabulary;
 pub struct Encoded(Arc<[Cloze]>);
 
 impl Encoded {
+    /// A text that another worker encoded: token ids and the mask's position of each prompt.
+    ///
+    /// # Errors
+    /// [`LearnerError::Argument`] without a prompt, or for a mask outside its prompt.
+    pub fn new(prompts: Vec<(Vec<u32>, usize)>) -> Result<Self> {
+        let check = |(ids, mask): (Vec<u32>, usize)| {
+            if mask >= ids.len() {
+                let expected = format!("below {}", ids.len());
+                return Err(LearnerError::argument("mask's position", expected, mask));
+            }
+            Ok(Cloze { ids, mask })
+        };
+        if prompts.is_empty() {
+            return Err(LearnerError::argument("prompts", "at least one", 0));
+        }
+        let prompts = prompts.into_iter().map(check);
+        Ok(Self(prompts.collect::<Result<_>>()?))
+    }
+
     /// One prompt for each pattern, in the task's order; at least one.
     pub fn prompts(&self) -> &[Cloze] {
         &self.0

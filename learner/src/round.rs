@@ -10,12 +10,14 @@ use rand::Rng;
 use rand::RngExt as _;
 
 use crate::Result;
+use crate::dropout::Place;
 use crate::error::LearnerError;
+use crate::job::{Batch, BatchRow, Job, JobResult};
 use crate::learner::Learner;
 use crate::prompt::Encoded;
-use crate::trainer::{Example, Trainer};
+use crate::trainer::{Gradient, Trainer};
 
-/// Texts that one step of labelling scores: about the work of one training step.
+/// Texts that one worker scores in one step of labelling: about the work of one training step.
 const LABELLED_AT_ONCE: usize = 16;
 
 /// The texts of one client.
@@ -28,7 +30,7 @@ pub struct ClientTexts {
 }
 
 impl ClientTexts {
-    /// Every text, without a look at its label.
+    /// Every text, without a look at its label: the gold ones, then the others.
     pub fn all(&self) -> Vec<Encoded> {
         let gold = self.gold.iter().map(|(text, _)| text);
         gold.chain(&self.unlabelled).cloned().collect()
@@ -66,13 +68,18 @@ pub struct Outcome {
 /// The work of one client in one round: first soft labels by the global adapter, then local epochs
 /// over gold and soft examples with a fresh optimizer.
 ///
+/// [`Self::step`] does it piece by piece. Where several workers share it, [`Self::job`] is the next
+/// piece, and [`Self::complete`] takes what it came to.
+///
 /// The same seed, shard, round, texts and adapter give the same result, bit for bit, on one target.
 #[derive(Debug)]
 pub struct LocalRound {
     settings: RoomSettings,
     round: u32,
     shard: u32,
-    texts: ClientTexts,
+    gold: Vec<usize>,
+    /// Gold and unlabelled texts, as jobs name them.
+    texts: Vec<Encoded>,
     soft: SoftSet,
     work: Work,
 }
@@ -92,10 +99,19 @@ struct Labels {
     scores: Vec<Vec<f32>>,
 }
 
+/// A text to train on.
+#[derive(Debug)]
+struct Example {
+    text: usize,
+    target: Vec<f32>,
+    weight: f32,
+}
+
 #[derive(Debug)]
 struct Epochs {
     trainer: Trainer,
     examples: Vec<Example>,
+    batch_size: usize,
     order: Vec<usize>,
     rng: rand_chacha::ChaCha8Rng,
     total: u32,
@@ -132,7 +148,8 @@ impl LocalRound {
             settings: settings.clone(),
             round,
             shard,
-            texts: texts.clone(),
+            gold: texts.gold.iter().map(|(_, label)| *label).collect(),
+            texts: texts.all(),
             soft,
             work: Work::Labelling(Box::new(learner), labels),
         })
@@ -144,14 +161,63 @@ impl LocalRound {
     /// [`LearnerError::Diverged`] when training leaves the range of numbers. The round is over
     /// then: every further step fails.
     pub fn step(&mut self) -> Result<Step> {
-        match std::mem::replace(&mut self.work, Work::Broken) {
-            Work::Labelling(learner, labels) => self.label(learner, labels),
-            Work::Training(epochs) => self.train(epochs),
-            Work::Finished(learner, outcome) => Ok(self.finish(learner, outcome)),
-            Work::Broken => {
-                let (expected, got) = ("a round without an earlier error", "one with");
-                Err(LearnerError::argument("local round", expected, got))
+        if let Work::Finished(_, outcome) = &self.work {
+            return Ok(Step::Finished(outcome.clone()));
+        }
+        let result = match (self.job(1), self.learner()) {
+            (Some(job), Some(learner)) => learner.run(&self.texts, &job),
+            _ => Err(broken()),
+        };
+        match result {
+            Ok(result) => self.complete(result),
+            Err(error) => {
+                self.work = Work::Broken;
+                Err(error)
             }
+        }
+    }
+
+    /// The next piece of work, of some tens of milliseconds for each of so many workers; none when
+    /// the round has ended. It is the same until it is completed.
+    pub fn job(&self, workers: usize) -> Option<Job> {
+        match &self.work {
+            Work::Labelling(_, labels) => {
+                let rest = labels.candidates.iter().skip(labels.scores.len());
+                let rest = rest.take(LABELLED_AT_ONCE.saturating_mul(workers.max(1)));
+                let text = |&index: &usize| (self.gold.len() + index) as u32;
+                Some(Job::Scores(rest.map(text).collect()))
+            }
+            Work::Training(epochs) => Some(Job::Gradient(epochs.batch(&self.texts))),
+            Work::Finished(..) | Work::Broken => None,
+        }
+    }
+
+    /// The learner that does [`Self::job`], by its adapter; none after an error.
+    pub fn learner(&self) -> Option<&Learner> {
+        match &self.work {
+            Work::Labelling(learner, _) | Work::Finished(learner, _) => Some(learner),
+            Work::Training(epochs) => Some(epochs.trainer.learner()),
+            Work::Broken => None,
+        }
+    }
+
+    /// The texts that jobs name.
+    pub fn texts(&self) -> &[Encoded] {
+        &self.texts
+    }
+
+    /// Goes on with what [`Self::job`] came to.
+    ///
+    /// # Errors
+    /// [`LearnerError::Diverged`] when training leaves the range of numbers, and
+    /// [`LearnerError::Argument`] or [`LearnerError::Adapter`] for what is not that job's result.
+    /// The round is over then.
+    pub fn complete(&mut self, result: JobResult) -> Result<Step> {
+        match std::mem::replace(&mut self.work, Work::Broken) {
+            Work::Labelling(learner, labels) => self.label(learner, labels, result.into_scores()?),
+            Work::Training(epochs) => self.train(epochs, result),
+            Work::Finished(learner, outcome) => Ok(self.finish(learner, outcome)),
+            Work::Broken => Err(broken()),
         }
     }
 
@@ -165,26 +231,34 @@ impl LocalRound {
         self.soft
     }
 
-    fn label(&mut self, learner: Box<Learner>, mut labels: Labels) -> Result<Step> {
-        let done = labels.scores.len();
-        let end = labels.candidates.len().min(done + LABELLED_AT_ONCE);
-        let texts = labels.candidates[done..end].iter();
-        let texts: Vec<Encoded> = texts.map(|&i| self.texts.unlabelled[i].clone()).collect();
-        labels.scores.extend(learner.scores(&texts)?);
-        let total = labels.candidates.len();
+    fn label(
+        &mut self,
+        learner: Box<Learner>,
+        mut labels: Labels,
+        scores: Vec<Vec<f32>>,
+    ) -> Result<Step> {
+        let (end, total) = (labels.scores.len() + scores.len(), labels.candidates.len());
+        let each = learner.labels();
+        if end > total || (scores.is_empty() && end < total) {
+            let expected = format!("those of 1 to {} texts", total - labels.scores.len());
+            return Err(LearnerError::argument("scores", expected, scores.len()));
+        }
+        if let Some(scores) = scores.iter().find(|scores| scores.len() != each) {
+            return Err(LearnerError::argument(
+                "scores of a text",
+                each,
+                scores.len(),
+            ));
+        }
+        labels.scores.extend(scores);
         if end < total {
             self.work = Work::Labelling(learner, labels);
             return Ok(self.progress(Stage::Labelling, end, total, None));
         }
         self.grow(&labels);
         let trained = self.settings.aggregation.rule.trained(self.round);
-        let epochs = Epochs::new(
-            *learner,
-            self.examples(),
-            &self.settings,
-            trained,
-            self.index(),
-        );
+        let (examples, index) = (self.examples(), self.index());
+        let epochs = Epochs::new(*learner, examples, &self.settings, trained, index);
         if epochs.total == 0 {
             let outcome = self.outcome(&epochs);
             return Ok(self.finish(Box::new(epochs.trainer.into_learner()), outcome));
@@ -199,7 +273,7 @@ impl LocalRound {
 
     fn grow(&mut self, labels: &Labels) {
         let settings = &self.settings.soft_labels;
-        let (gold, unlabelled) = (self.texts.gold.len(), self.texts.unlabelled.len());
+        let (gold, unlabelled) = (self.gold.len(), self.texts.len() - self.gold.len());
         let target = settings.target(self.round, gold, unlabelled);
         let mut rng = generator(self.settings.seed, Purpose::SoftLabels, self.index());
         let (candidates, scores) = (&labels.candidates, &labels.scores);
@@ -207,8 +281,8 @@ impl LocalRound {
             .grow(settings, target, candidates, scores, &mut rng);
     }
 
-    fn train(&mut self, mut epochs: Box<Epochs>) -> Result<Step> {
-        let loss = epochs.step(self.settings.training.batch_size as usize)?;
+    fn train(&mut self, mut epochs: Box<Epochs>, result: JobResult) -> Result<Step> {
+        let loss = epochs.apply(result.into_gradient()?)?;
         let (done, total) = (epochs.losses.len(), epochs.total as usize);
         if done < total {
             self.work = Work::Training(epochs);
@@ -230,7 +304,7 @@ impl LocalRound {
         let last = epochs.losses.len().saturating_sub(per_epoch);
         Outcome {
             adapter: epochs.trainer.learner().adapter(),
-            gold: self.texts.gold.len() as u32,
+            gold: self.gold.len() as u32,
             soft: self.soft.labels().len() as u32,
             steps: epochs.trainer.steps(),
             loss_first: mean(epochs.losses.get(..per_epoch).unwrap_or_default()),
@@ -251,10 +325,15 @@ impl LocalRound {
 
     fn examples(&self) -> Vec<Example> {
         let labels = self.settings.task.labels.len();
-        let gold = self.texts.gold.iter();
-        let gold = gold.map(|(text, label)| Example::gold(text.clone(), *label, labels));
+        let one_hot = |label| (0..labels).map(move |l| if l == label { 1.0 } else { 0.0 });
+        let gold = self.gold.iter().enumerate();
+        let gold = gold.map(|(text, &label)| Example {
+            text,
+            target: one_hot(label).collect(),
+            weight: 1.0,
+        });
         let soft = self.soft.labels().iter().map(|(&text, label)| Example {
-            encoded: self.texts.unlabelled[text].clone(),
+            text: self.gold.len() + text,
             target: label.distribution.clone(),
             weight: self.settings.soft_labels.weight,
         });
@@ -274,36 +353,61 @@ impl Epochs {
         trained: Trained,
         index: u64,
     ) -> Self {
-        let batch = settings.training.batch_size.max(1) as usize;
-        let per_epoch = examples.len().div_ceil(batch) as u32;
+        let batch_size = settings.training.batch_size.max(1) as usize;
+        let per_epoch = examples.len().div_ceil(batch_size) as u32;
         let total = per_epoch * settings.training.epochs;
-        Self {
+        let mut epochs = Self {
             trainer: Trainer::new(learner, &settings.training, total)
                 .training(trained, &settings.training)
                 .seeded(settings.seed, index),
             order: (0..examples.len()).collect(),
             examples,
+            batch_size,
             rng: generator(settings.seed, Purpose::Shuffle, index),
             total,
             per_epoch,
             losses: Vec::new(),
+        };
+        shuffle(&mut epochs.order, &mut epochs.rng);
+        epochs
+    }
+
+    /// The next batch of the epoch's order.
+    fn batch(&self, texts: &[Encoded]) -> Batch {
+        let examples = self.order.iter().skip(self.place() * self.batch_size);
+        let examples = examples.take(self.batch_size).map(|&i| &self.examples[i]);
+        let places = Place::of_all(examples.clone().map(|example| &texts[example.text]));
+        let row = |(example, place): (&Example, Place)| BatchRow {
+            text: example.text as u32,
+            target: example.target.clone(),
+            weight: example.weight,
+            place,
+        };
+        Batch {
+            rows: examples.zip(places).map(row).collect(),
+            noise: self.trainer.noise(),
         }
     }
 
-    /// The next batch of the epoch's order; returns the mean loss of the epoch so far.
-    fn step(&mut self, batch_size: usize) -> Result<f32> {
-        let place = self.losses.len() % self.per_epoch as usize;
-        if place == 0 {
+    /// A step along the batch's gradient; returns the mean loss of the epoch so far.
+    fn apply(&mut self, gradient: Gradient) -> Result<f32> {
+        let place = self.place();
+        self.losses.push(self.trainer.apply(gradient)?.loss);
+        if self.place() == 0 {
             shuffle(&mut self.order, &mut self.rng);
         }
-        let rest = self.order.iter().skip(place * batch_size);
-        let batch: Vec<Example> = rest
-            .take(batch_size)
-            .map(|&index| self.examples[index].clone())
-            .collect();
-        self.losses.push(self.trainer.step(&batch)?.loss);
         Ok(mean(&self.losses[self.losses.len() - place - 1..]))
     }
+
+    /// Which batch of its epoch comes next.
+    fn place(&self) -> usize {
+        self.losses.len() % self.per_epoch.max(1) as usize
+    }
+}
+
+fn broken() -> LearnerError {
+    let (expected, got) = ("a round without an earlier error", "one with");
+    LearnerError::argument("local round", expected, got)
 }
 
 /// Fisher and Yates's shuffle, written out so that no version of a library changes it.

@@ -108,12 +108,16 @@ impl Trainer {
     /// # Errors
     /// Those of [`Learner::gradient`] and [`Self::apply`].
     pub fn step(&mut self, batch: &[Example]) -> Result<StepResult> {
-        let noise = Noise {
+        let gradient = self.learner.training_gradient(batch, self.noise())?;
+        self.apply(gradient)
+    }
+
+    /// Dropout's random numbers for the next step.
+    pub fn noise(&self) -> Noise {
+        Noise {
             step: self.steps,
             ..self.noise
-        };
-        let gradient = self.learner.training_gradient(batch, noise)?;
-        self.apply(gradient)
+        }
     }
 
     /// One step along a gradient that was made elsewhere, for this learner's adapter.

@@ -5,7 +5,7 @@ use candle_core::backprop::GradStore;
 use fl_core::adapter::{Adapter, AdapterLayout, Matrix};
 use fl_core::settings::LoraSettings;
 
-use crate::dropout::Noise;
+use crate::dropout::Masking;
 use crate::error::LearnerError;
 use crate::model::{Active, BaseModel, Projection};
 use crate::prompt::Cloze;
@@ -106,7 +106,7 @@ impl Tuning {
         Ready::new(active, words)
     }
 
-    /// The model with its trained state as variables, for one batch; with dropout where `noise`
+    /// The model with its trained state as variables, for one batch; with dropout where `masking`
     /// says which.
     pub(crate) fn trainable(
         &self,
@@ -114,10 +114,10 @@ impl Tuning {
         words: &[Vec<u32>],
         adapter: &Adapter,
         prompts: &[&Cloze],
-        noise: Option<Noise>,
+        masking: Option<Masking>,
     ) -> Result<Trainable> {
         let (active, variables) = match self {
-            Self::Lora(lora) => lora::trainable(base, lora, adapter, noise)?,
+            Self::Lora(lora) => lora::trainable(base, lora, adapter, masking)?,
             Self::Full => {
                 let ids = prompts.iter().flat_map(|prompt| prompt.ids());
                 let used = ids.chain(words.iter().flatten()).copied().collect();

@@ -5,6 +5,7 @@ import init, { Client } from '../../client-wasm/pkg/client_wasm.js';
 import wasmUrl from '../../client-wasm/pkg/client_wasm_bg.wasm?url';
 import type { Command } from './generated/Command';
 import type { Event } from './generated/Event';
+import type { Start } from './helper';
 import { localFault } from './text/faults';
 
 /** The smallest module with a SIMD instruction: `i32.const 0; i8x16.splat`. */
@@ -15,6 +16,13 @@ const SIMD_PROBE = new Uint8Array([
 
 function emit(event: Event): void {
   postMessage(event);
+}
+
+/** Starts a helper with its port and the compiled program; returns what ends it. */
+function spawn(port: MessagePort, module: WebAssembly.Module): () => void {
+  const helper = new Worker(new URL('./helper.ts', import.meta.url), { type: 'module' });
+  helper.postMessage({ module, port } satisfies Start, [port]);
+  return () => helper.terminate();
 }
 
 function stop(message: string): void {
@@ -38,7 +46,7 @@ async function start(): Promise<Client | null> {
   }
   try {
     await init({ module_or_path: wasmUrl });
-    return new Client(emit);
+    return new Client(emit, spawn);
   } catch (error) {
     stop(`The model’s program did not start: ${wordsOf(error)}.`);
     return null;

@@ -42,6 +42,11 @@ describe('reduce', () => {
     expect(reduce(room, { type: 'room', ...view({}) }, 100).deadlineAt).toBeNull();
   });
 
+  it('knows how many workers share the work', () => {
+    const room = reduce(emptyRoom, { type: 'workers', ready: 3, helped: 40 }, 0);
+    expect(room.workers).toEqual({ ready: 3, helped: 40 });
+  });
+
   it('keeps past rounds once when a reconnection repeats them', () => {
     const again = { ...welcome, history: [record(1, 1), record(1, 2)], evaluations: [point(0, 0.5)] };
     let room = reduce(emptyRoom, { type: 'welcomed', ...again }, 0);

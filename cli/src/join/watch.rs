@@ -246,6 +246,7 @@ mod tests {
             name: "Bot".into(),
             resume: None,
             texts: None,
+            workers: 1,
         };
         Watcher::new(&vec![join; count], Format::Text)
     }

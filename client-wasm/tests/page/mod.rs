@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use client_wasm::host::Frame;
 use client_wasm::messages::Event;
+use fl_core::adapter::Adapter;
 use fl_core::room::{ConnectionId, Millis};
 use fl_core::settings::RoomSettings;
 use gloo_timers::callback::Interval;
@@ -55,6 +56,18 @@ impl Page {
 
     pub fn events(&self) -> Vec<Event> {
         self.heard.borrow().clone()
+    }
+
+    /// Waits until such an event was heard.
+    #[allow(dead_code, reason = "not every test waits")]
+    pub async fn hears(&self, wanted: impl Fn(&Event) -> bool) {
+        for _ in 0..1200 {
+            if self.heard.borrow().iter().any(&wanted) {
+                return;
+            }
+            sleep(50).await;
+        }
+        panic!("not heard: {:?}", self.events());
     }
 }
 
@@ -182,6 +195,12 @@ impl Rooms {
             _receive: receive,
             _clock: clock,
         }
+    }
+
+    /// The room's newest adapter.
+    #[allow(dead_code, reason = "not every test looks at it")]
+    pub fn adapter(&self) -> Adapter {
+        Adapter::clone(self.server.borrow().room.global().1)
     }
 
     /// Hash of the room's newest adapter.

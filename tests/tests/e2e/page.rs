@@ -25,6 +25,8 @@ const LOOK: &str = r#"
         hash: room.hash ?? '',
         client: room.client ? Number(room.client) : null,
         joined: room.joined === 'true',
+        workers: Number(room.workers ?? 1),
+        helped: Number(room.helped ?? 0),
         headline: document.querySelector('[data-testid="status"] .headline')?.textContent ?? '',
         members: rows.map((row) => ({
             client: Number(row.dataset.client),
@@ -55,6 +57,10 @@ pub struct Page {
     pub hash: String,
     pub client: Option<u32>,
     pub joined: bool,
+    /// Workers that share the tab's work.
+    pub workers: u32,
+    /// Pieces of work that helpers have done.
+    pub helped: u32,
     pub headline: String,
     pub members: Vec<Member>,
     pub faults: Vec<ShownFault>,

@@ -2,6 +2,7 @@
 
 import { room } from '../state/session';
 import { count, percent } from '../text/format';
+import { CoresField } from './cores-field';
 
 export function HoldingCard() {
   const { holding, texts, settings } = room.value;
@@ -57,6 +58,7 @@ export function HoldingCard() {
           </ul>
         </details>
       )}
+      <CoresField />
     </section>
   );
 }

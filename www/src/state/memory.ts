@@ -1,9 +1,10 @@
-// What the browser remembers: the owner's key and a chosen name for good, a tab's place for as long
+// What the browser remembers: the owner's key, a chosen name and number of cores for good, a tab's place for as long
 // as the tab lives. A browser that refuses storage only forgets.
 
 import type { OwnTexts } from '../generated/OwnTexts';
 
 const NAME = 'lpfl:name';
+const CORES = 'lpfl:cores';
 
 export function ownerToken(code: string): string | null {
   return read(() => localStorage, `lpfl:owner:${code}`);
@@ -31,6 +32,15 @@ export function keptName(): string | null {
 export function keepName(name: string, origin: 'chosen' | 'suggested'): void {
   write(() => sessionStorage, NAME, name);
   if (origin === 'chosen') write(() => localStorage, NAME, name);
+}
+
+/** How many processor cores a tab may use, if the person chose that. */
+export function keptCores(): string | null {
+  return read(() => localStorage, CORES);
+}
+
+export function keepCores(cores: number): void {
+  write(() => localStorage, CORES, String(cores));
 }
 
 /** The texts that this tab connected, so that a reload need not ask for them again. */

@@ -41,6 +41,8 @@ export type RoomState = {
   storage: Storage | null;
   texts: Of<'texts'> | null;
   ready: boolean;
+  /** How many workers share this tab's work, and how many pieces the helpers have done. */
+  workers: Of<'workers'>;
   progress: Progress | null;
   holding: Of<'holding'> | null;
   adopted: Of<'adopted'> | null;
@@ -69,6 +71,7 @@ export const emptyRoom: RoomState = {
   storage: null,
   texts: null,
   ready: false,
+  workers: { ready: 1, helped: 0 },
   progress: null,
   holding: null,
   adopted: null,
@@ -106,6 +109,8 @@ export function reduce(room: RoomState, event: Event, now: number): RoomState {
       return { ...room, texts: event };
     case 'ready':
       return { ...room, ready: true };
+    case 'workers':
+      return { ...room, workers: { ready: event.ready, helped: event.helped } };
     case 'room':
       return see(room, event, now);
     case 'progress':

@@ -10,6 +10,7 @@ import type { FaultCode } from '../generated/FaultCode';
 import type { OwnTexts } from '../generated/OwnTexts';
 import { localFault } from '../text/faults';
 import { statusOf } from '../text/status';
+import { coresFrom } from './cores';
 import * as memory from './memory';
 import { emptyRoom, notice, reduce, watch, type RoomState } from './room';
 import { ask } from './trial';
@@ -23,6 +24,17 @@ export const owner = signal<string | null>(null);
 /** Why the room cannot even be looked at. */
 export const missing = signal<Fault | null>(null);
 export const now = signal(Date.now());
+/** How many processor cores this tab may use. */
+export const cores = signal(
+  coresFrom(
+    {
+      address: new URLSearchParams(location.search).get('workers'),
+      chosen: memory.keptCores(),
+      embedded: document.getElementById('page')?.dataset['workers'] ?? null,
+    },
+    navigator.hardwareConcurrency,
+  ),
+);
 
 export const joined = computed(() => room.value.link.state !== 'idle' && worker.value !== null);
 export const status = computed(() =>
@@ -90,6 +102,7 @@ export function join(name: string, texts: OwnTexts | null): void {
       notices: [],
       ready: false,
       download: null,
+      workers: emptyRoom.workers,
     };
   });
   send({
@@ -99,7 +112,15 @@ export function join(name: string, texts: OwnTexts | null): void {
     name,
     resume: memory.resumeToken(code.value),
     texts,
+    workers: cores.value,
   });
+}
+
+/** Lets this tab use so many processor cores, now and on later visits. */
+export function useCores(count: number): void {
+  cores.value = count;
+  memory.keepCores(count);
+  send({ type: 'workers', count });
 }
 
 export function pause(): void {

@@ -29,7 +29,7 @@ export function RoomPage({ code }: { code: string }) {
     return session.close;
   }, [code]);
 
-  const { view, me, adopted, settings, notices } = session.room.value;
+  const { view, me, adopted, settings, notices, workers } = session.room.value;
   const phase = view?.phase.type;
   const joined = session.joined.value;
   const gathering = view?.completed === 0 && phase !== 'working' && phase !== 'finished';
@@ -54,6 +54,8 @@ export function RoomPage({ code }: { code: string }) {
       data-hash={adopted?.hash ?? ''}
       data-client={me ?? ''}
       data-joined={joined}
+      data-workers={workers.ready}
+      data-helped={workers.helped}
     >
       <section class="hero" aria-label="State of the room">
         <h1>

@@ -5,3 +5,4 @@ mod five_rounds;
 mod person;
 mod places;
 mod restart;
+mod workers;
