@@ -1,10 +1,10 @@
 // A helper: one more worker of the same tab, which computes parts of what the client's worker has to
 // do. It knows nothing of rooms and servers.
 
-import init, { Helper } from '../../client-wasm/pkg/client_wasm.js';
+import { type Build, bindingsOf } from './program';
 
-/** What the client's worker sends: the compiled program, and the port to it. */
-export type Start = { module: WebAssembly.Module; port: MessagePort };
+/** What the client's worker sends: the compiled program, which build it is, and the port to it. */
+export type Start = { build: Build; module: WebAssembly.Module; port: MessagePort };
 
 let port: MessagePort | undefined;
 
@@ -12,10 +12,16 @@ addEventListener(
   'message',
   ({ data }: MessageEvent<Start>) => {
     port = data.port;
-    init({ module_or_path: data.module }).then(() => new Helper(data.port), gone);
+    start(data).catch(gone);
   },
   { once: true },
 );
+
+async function start({ build, module, port }: Start): Promise<void> {
+  const { default: init, Helper } = await bindingsOf(build);
+  await init({ module_or_path: module });
+  new Helper(port);
+}
 
 /** Without this helper the client goes on; what is no answer tells it so. */
 function gone(): void {
