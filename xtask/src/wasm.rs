@@ -1,7 +1,7 @@
 //! The browser client: compiled for wasm32, bound to JavaScript, optimised.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use wasm_bindgen_cli_support::Bindgen;
@@ -36,12 +36,11 @@ pub fn build(workspace: &Workspace, report: &mut Report) -> Result<()> {
         let compiled = workspace
             .target
             .join("wasm32-unknown-unknown/wasm/client_wasm.wasm");
-        let optimiser = workspace.page().join("node_modules/binaryen");
         let inputs = Inputs::default()
             .text(&versions::locked(workspace, "wasm-bindgen-cli-support")?)
             .text(&FEATURES.join(" "))
             .file(&compiled)?
-            .file(&optimiser.join("package.json"))
+            .file(&optimiser(workspace).join("package.json"))
             .context("www/package.json does not name binaryen")?;
         let package = workspace.client_package();
         unless_unchanged(
@@ -54,10 +53,10 @@ pub fn build(workspace: &Workspace, report: &mut Report) -> Result<()> {
                     fs::remove_dir_all(&package)
                         .with_context(|| format!("{} could not be removed", package.display()))?;
                 }
-                bind(&compiled, &package)?;
+                bind(&compiled, &package, "client_wasm")?;
                 let module = package.join("client_wasm_bg.wasm");
                 let before = megabytes(&module)?;
-                optimise(workspace, step, &optimiser.join("bin/wasm-opt"), &module)?;
+                optimise(workspace, step, &module)?;
                 let after = megabytes(&module)?;
                 Ok(Done::RanWith(format!(
                     "{before:.2} MB, optimised {after:.2} MB"
@@ -67,12 +66,17 @@ pub fn build(workspace: &Workspace, report: &mut Report) -> Result<()> {
     })
 }
 
-/// Writes the module with its JavaScript and TypeScript sides to `package`.
-fn bind(compiled: &Path, package: &Path) -> Result<()> {
+/// The folder of the optimiser, which npm installs for the page.
+pub fn optimiser(workspace: &Workspace) -> PathBuf {
+    workspace.page().join("node_modules/binaryen")
+}
+
+/// Writes the module with its JavaScript and TypeScript sides to `package`, under this name.
+pub fn bind(compiled: &Path, package: &Path, name: &str) -> Result<()> {
     let mut bindgen = Bindgen::new();
     bindgen
         .input_path(compiled)
-        .out_name("client_wasm")
+        .out_name(name)
         .web(true)?
         .typescript(true)
         .remove_producers_section(true)
@@ -81,11 +85,11 @@ fn bind(compiled: &Path, package: &Path) -> Result<()> {
 }
 
 /// Optimises the module in place.
-fn optimise(workspace: &Workspace, step: &Step, optimiser: &Path, module: &Path) -> Result<()> {
+pub fn optimise(workspace: &Workspace, step: &Step, module: &Path) -> Result<()> {
     let optimised = module.with_extension("optimised");
     step.run(
         workspace
-            .node(optimiser)
+            .node(&optimiser(workspace).join("bin/wasm-opt"))
             .arg("-O2")
             .args(FEATURES)
             .arg(module)
