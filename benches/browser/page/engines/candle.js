@@ -1,11 +1,11 @@
 // Plain candle.
 
-import init, { Candle } from '/pkg/browser_bench.js';
+import { Candle } from '/pkg/browser_bench.js';
 import { description, serve } from '../harness.js';
-import { workFiles } from './rust.js';
+import { start, workFiles } from './rust.js';
 
 serve(async ({ work }) => {
-  const { memory } = await init();
+  const memory = await start();
   const { batches } = await description(work);
   const engine = new Candle(await workFiles(work));
   return {

@@ -1,8 +1,8 @@
 // Our learner: one worker, or one of two that split each batch and exchange what they computed.
 
-import init, { Lpfl } from '/pkg/browser_bench.js';
+import { Lpfl } from '/pkg/browser_bench.js';
 import { description, serve } from '../harness.js';
-import { workFiles } from './rust.js';
+import { start, workFiles } from './rust.js';
 
 /** Sends numbers to the other worker and waits for its own. */
 function exchange(port) {
@@ -25,7 +25,7 @@ function exchange(port) {
 }
 
 serve(async ({ work, half, port }) => {
-  const { memory } = await init();
+  const memory = await start();
   const { batches } = await description(work);
   const engine = new Lpfl(await workFiles(work));
   const sizes = batches.map(({ prompts }) => prompts.length);

@@ -18,7 +18,7 @@ const operations = {
   async open(work) {
     try {
       peak = await import(`/pkg/${work}/simd_peak.js`);
-      await peak.default();
+      await peak.default({ module_or_path: `/pkg/${work}/simd_peak_bg.wasm` });
     } catch (error) {
       if (error instanceof WebAssembly.CompileError) {
         return { detail: error.message };

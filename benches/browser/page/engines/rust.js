@@ -1,9 +1,15 @@
-// A work's files for the engines written in Rust.
+// The module of the engines written in Rust, and a work's files for them.
 
-import { WorkFiles } from '/pkg/browser_bench.js';
+import init, { WorkFiles } from '/pkg/browser_bench.js';
 import { file } from '../harness.js';
 
-/** The module must have been initialised. */
+/** Loads the module, which is needed before anything of it; its memory. */
+export async function start() {
+  const { memory } = await init({ module_or_path: '/pkg/browser_bench_bg.wasm' });
+  return memory;
+}
+
+/** @returns {Promise<WorkFiles>} for one engine, which takes them over */
 export async function workFiles(work) {
   const names = [
     'work.json',
