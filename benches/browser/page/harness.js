@@ -2,7 +2,7 @@
 
 /** @returns {Promise<Uint8Array>} a file of a work's folder */
 export async function file(work, name) {
-  const response = await fetch(`/work/${work}/${name}`);
+  const response = await fetch(`/works/${work}/${name}`);
   if (!response.ok) {
     throw new Error(`${name} of ${work}: ${response.status}`);
   }

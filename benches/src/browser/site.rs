@@ -45,7 +45,7 @@ pub struct Roots {
     pub page: PathBuf,
     /// The WebAssembly modules, as `/pkg`.
     pub modules: PathBuf,
-    /// The works, as `/work`.
+    /// The works, as `/works`.
     pub works: PathBuf,
 }
 
@@ -156,7 +156,7 @@ impl Roots {
         let path = path.strip_prefix('/')?;
         let (root, rest) = match path.split_once('/') {
             Some(("pkg", rest)) => (&self.modules, rest),
-            Some(("work", rest)) => (&self.works, rest),
+            Some(("works", rest)) => (&self.works, rest),
             _ if path.is_empty() => (&self.page, "index.html"),
             _ => (&self.page, path),
         };
@@ -191,8 +191,8 @@ mod tests {
         assert_eq!(found("/"), Some("page/index.html".into()));
         assert_eq!(found("/engines/a.js"), Some("page/engines/a.js".into()));
         assert_eq!(found("/pkg/a.wasm"), Some("modules/a.wasm".into()));
-        assert_eq!(found("/work/MINI/a"), Some("works/MINI/a".into()));
-        assert_eq!(found("/work/../secret"), None);
+        assert_eq!(found("/works/MINI/a"), Some("works/MINI/a".into()));
+        assert_eq!(found("/works/../secret"), None);
         assert_eq!(found("/pkg//etc"), None);
     }
 }
