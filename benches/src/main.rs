@@ -1,5 +1,6 @@
 //! The measurements behind `cargo xtask bench`.
 
+mod browser;
 mod model;
 
 use std::process::ExitCode;
@@ -15,12 +16,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// Speed of training and asking in a browser tab, against others at the same work
+    Browser(browser::Arguments),
     /// Accuracy of a base model: zero-shot, with few labels, and in a federation
     Model(model::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().what {
+        What::Browser(arguments) => browser::run(&arguments),
         What::Model(arguments) => model::run(&arguments),
     };
     match result {

@@ -17,7 +17,11 @@ const MOST_LINES: usize = 450;
 const JAVASCRIPT_FILES: [&str; 2] = ["client-wasm/src/js.rs", "client-wasm/src/js/workers.rs"];
 
 /// Lock files, which package managers write, with the addresses that they choose.
-const LOCK_FILES: [&str; 2] = ["Cargo.lock", "www/package-lock.json"];
+const LOCK_FILES: [&str; 3] = [
+    "Cargo.lock",
+    "www/package-lock.json",
+    "benches/browser/page/package-lock.json",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -8,6 +8,8 @@ cargo xtask test              every test; installs or names the tools that it ne
     --only NAME               this step alone (repeatable)
     --skip NAME               all but this step (repeatable)
 cargo xtask bench model       accuracy of the default model on public data in ../shared/data
+cargo xtask bench browser     speed in a tab of headless Chromium, against others
+    --firefox                 in Firefox instead
     --json                    one JSON object a line
     --help                    all flags
 cargo xtask help              this text
@@ -81,7 +83,7 @@ pub fn parse(arguments: impl Iterator<Item = String>, steps: &[&str]) -> Result<
 }
 
 /// What `cargo xtask bench` can measure.
-const BENCHES: [&str; 1] = ["model"];
+const BENCHES: [&str; 2] = ["model", "browser"];
 
 fn parse_bench(arguments: Vec<String>) -> Result<Task, String> {
     match arguments.first() {
@@ -174,7 +176,7 @@ mod tests {
         );
         assert_eq!(
             parsed("bench modle"),
-            Err("`bench` was given `modle`; it measures: model".to_owned())
+            Err("`bench` was given `modle`; it measures: model browser".to_owned())
         );
         assert_eq!(
             parsed("test --skip fmtt"),

@@ -8,7 +8,7 @@ use crate::arguments::Selection;
 use crate::report::{Done, Output, Report};
 use crate::tools::{self, Browsers};
 use crate::workspace::{self, Workspace};
-use crate::{binary, interop, page, wasm};
+use crate::{binary, interop, page, speed, wasm};
 
 /// One step of the tests.
 struct Check {
@@ -32,7 +32,7 @@ enum Work {
 }
 
 /// All checks in the order in which they run; the names are those of `--only` and `--skip`.
-const CHECKS: [Check; 15] = [
+const CHECKS: [Check; 17] = [
     Check {
         name: "format",
         work: Work::Cargo(&["fmt", "--all", "--check"]),
@@ -48,6 +48,8 @@ const CHECKS: [Check; 15] = [
         work: Work::CargoWasm(&[
             "clippy",
             "--package=client-wasm",
+            "--package=browser-bench",
+            "--package=simd-peak",
             "--all-targets",
             "--",
             "-Dwarnings",
@@ -124,6 +126,16 @@ const CHECKS: [Check; 15] = [
         name: "end-to-end",
         work: Work::Browsers(end_to_end_tests),
         mend: "mend what the failed tests name",
+    },
+    Check {
+        name: "bench-wasm",
+        work: Work::Build(speed::modules),
+        mend: "",
+    },
+    Check {
+        name: "speed",
+        work: Work::Browsers(speed::guard),
+        mend: "make training in a tab as fast as it was, or leave the step out with --skip speed",
     },
 ];
 

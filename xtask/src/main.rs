@@ -8,6 +8,7 @@ mod fingerprint;
 mod interop;
 mod page;
 mod report;
+mod speed;
 mod steps;
 mod tools;
 mod versions;

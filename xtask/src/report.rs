@@ -49,6 +49,7 @@ struct Line {
 /// Runs steps and keeps what became of them.
 pub struct Report {
     logs: PathBuf,
+    print: fn(&str),
     lines: Vec<Line>,
 }
 
@@ -57,7 +58,16 @@ impl Report {
     pub fn new(workspace: &Workspace) -> Self {
         Self {
             logs: workspace.notes().join("logs"),
+            print: |line| println!("{line}"),
             lines: Vec::new(),
+        }
+    }
+
+    /// One that leaves standard output to figures.
+    pub fn aside(workspace: &Workspace) -> Self {
+        Self {
+            print: |line| eprintln!("{line}"),
+            ..Self::new(workspace)
         }
     }
 
@@ -70,7 +80,7 @@ impl Report {
         work: impl FnOnce(&Step) -> Result<Done>,
     ) -> Result<()> {
         if matches!(output, Output::Shown) {
-            println!("── {name}");
+            (self.print)(&format!("── {name}"));
         }
         let started = Instant::now();
         let step = Step {
@@ -88,10 +98,10 @@ impl Report {
             Ok(Done::Skipped(note)) => ("skipped", format!("  {note}")),
             Err(_) => ("FAILED", String::new()),
         };
-        println!(
+        (self.print)(&format!(
             "{name:<14} {outcome:<10} {:>8}{note}",
             format_duration(duration)
-        );
+        ));
         self.lines.push(Line {
             name,
             outcome,

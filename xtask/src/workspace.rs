@@ -65,7 +65,7 @@ impl Workspace {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                println!("waiting for another `cargo xtask` in this checkout");
+                eprintln!("waiting for another `cargo xtask` in this checkout");
                 file.lock().with_context(cause)?;
             }
             Err(TryLockError::Error(error)) => return Err(error).with_context(cause),

@@ -1,0 +1,160 @@
+//! A random masked BERT with a tokenizer of its own, the same for the same shape.
+
+use fl_core::random::{Purpose, generator};
+use learner::testing::{NamedTensor, SPECIAL, pack};
+use rand::{Rng, RngExt as _};
+use serde_json::json;
+
+/// Sizes of a model.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub layers: usize,
+    pub hidden: usize,
+    pub heads: usize,
+    pub intermediate: usize,
+    pub vocabulary: usize,
+}
+
+/// Four layers of 256.
+pub const MINI: Shape = Shape {
+    layers: 4,
+    hidden: 256,
+    heads: 4,
+    intermediate: 1024,
+    vocabulary: 8192,
+};
+
+/// Six layers of 384.
+pub const SMALL: Shape = Shape {
+    layers: 6,
+    hidden: 384,
+    heads: 12,
+    intermediate: 1536,
+    vocabulary: 30_522,
+};
+
+/// Most tokens of a prompt.
+const POSITIONS: usize = 128;
+
+/// The words that the pattern and the labels need.
+const NAMED: [&str; 5] = [".", "it", "was", "great", "terrible"];
+
+impl Shape {
+    /// `config.json`
+    pub fn config(&self) -> Vec<u8> {
+        let config = json!({
+            "architectures": ["BertForMaskedLM"],
+            "model_type": "bert",
+            "vocab_size": self.vocabulary,
+            "hidden_size": self.hidden,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "intermediate_size": self.intermediate,
+            "max_position_embeddings": POSITIONS,
+            "type_vocab_size": 2,
+            "hidden_act": "gelu",
+            "hidden_dropout_prob": 0.0,
+            "attention_probs_dropout_prob": 0.0,
+            "layer_norm_eps": 1e-12,
+            "pad_token_id": 0,
+            "tie_word_embeddings": true,
+        });
+        config.to_string().into_bytes()
+    }
+
+    /// The words `w0`, `w1`, … of which texts are made.
+    pub fn words(&self) -> usize {
+        self.vocabulary - SPECIAL.len() - NAMED.len()
+    }
+
+    /// `tokenizer.json`
+    pub fn tokenizer(&self) -> Vec<u8> {
+        let named = SPECIAL.iter().chain(&NAMED).map(|word| (*word).to_owned());
+        let words = named.chain((0..self.words()).map(|word| format!("w{word}")));
+        let vocabulary: serde_json::Map<String, serde_json::Value> = words
+            .enumerate()
+            .map(|(id, word)| (word, id.into()))
+            .collect();
+        let added = SPECIAL.iter().enumerate().map(|(id, token)| {
+            json!({
+                "id": id, "content": token, "single_word": false, "lstrip": false,
+                "rstrip": false, "normalized": false, "special": true,
+            })
+        });
+        let tokenizer = json!({
+            "version": "1.0",
+            "truncation": null,
+            "padding": null,
+            "added_tokens": added.collect::<Vec<_>>(),
+            "normalizer": null,
+            "pre_tokenizer": { "type": "BertPreTokenizer" },
+            "post_processor": {
+                "type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2],
+            },
+            "decoder": null,
+            "model": {
+                "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 100, "vocab": vocabulary,
+            },
+        });
+        tokenizer.to_string().into_bytes()
+    }
+
+    /// `model.safetensors`
+    pub fn weights(&self, seed: u32) -> Vec<u8> {
+        let mut random = Random {
+            rng: generator(seed, Purpose::Initialisation, 1),
+            tensors: Vec::new(),
+        };
+        let hidden = self.hidden;
+        for (name, rows) in [
+            ("word_embeddings", self.vocabulary),
+            ("position_embeddings", POSITIONS),
+            ("token_type_embeddings", 2),
+        ] {
+            let name = format!("bert.embeddings.{name}.weight");
+            random.add(&name, &[rows, hidden], 0.0, 0.5);
+        }
+        random.layer_norm("bert.embeddings", hidden);
+        for layer in 0..self.layers {
+            let name = |part: &str| format!("bert.encoder.layer.{layer}.{part}");
+            for part in ["query", "key", "value"] {
+                random.linear(&name(&format!("attention.self.{part}")), hidden, hidden);
+            }
+            random.linear(&name("attention.output.dense"), hidden, hidden);
+            random.layer_norm(&name("attention.output"), hidden);
+            random.linear(&name("intermediate.dense"), self.intermediate, hidden);
+            random.linear(&name("output.dense"), hidden, self.intermediate);
+            random.layer_norm(&name("output"), hidden);
+        }
+        random.linear("cls.predictions.transform.dense", hidden, hidden);
+        random.layer_norm("cls.predictions.transform", hidden);
+        random.add("cls.predictions.bias", &[self.vocabulary], 0.0, 0.1);
+        pack(&random.tensors)
+    }
+}
+
+struct Random<R: Rng> {
+    rng: R,
+    tensors: Vec<NamedTensor>,
+}
+
+impl<R: Rng> Random<R> {
+    fn add(&mut self, name: &str, shape: &[usize], middle: f32, spread: f32) {
+        let draw = |_| middle + (self.rng.random::<f32>() * 2.0 - 1.0) * spread;
+        let values = (0..shape.iter().product()).map(draw).collect();
+        self.tensors.push((name.into(), shape.to_vec(), values));
+    }
+
+    /// Keeps the variance of the input, as √3 is what a uniform distribution of variance 1 spans.
+    fn linear(&mut self, name: &str, output: usize, input: usize) {
+        let spread = (3.0 / input as f32).sqrt();
+        self.add(&format!("{name}.weight"), &[output, input], 0.0, spread);
+        self.add(&format!("{name}.bias"), &[output], 0.0, 0.1);
+    }
+
+    fn layer_norm(&mut self, name: &str, size: usize) {
+        self.add(&format!("{name}.LayerNorm.weight"), &[size], 1.0, 0.2);
+        self.add(&format!("{name}.LayerNorm.bias"), &[size], 0.0, 0.1);
+    }
+}

@@ -1,0 +1,165 @@
+//! What the speed bench needs: WebAssembly modules of the engines, npm's packages of the others,
+//! and a browser.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::fingerprint::{Inputs, unless_unchanged};
+use crate::report::{Done, Output, Report};
+use crate::tools::{self, Browsers};
+use crate::workspace::Workspace;
+use crate::wasm::{self, Simd};
+use crate::{page, versions};
+
+/// Where the bench's modules and works lie; the measuring program's `--scratch`.
+fn scratch(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("browser-bench")
+}
+
+/// Makes everything that `bench browser` with these arguments needs, and completes its command.
+pub fn prepare(workspace: &Workspace, arguments: &[String], command: &mut Command) -> Result<()> {
+    let mut report = Report::aside(workspace);
+    page::check_node(workspace)?;
+    page::install(workspace, &mut report)?;
+    let is_quick = arguments.iter().any(|argument| argument == "--quick");
+    if !is_quick {
+        wasm::build(workspace, &mut report)?;
+        packages(workspace, &mut report)?;
+    }
+    modules(workspace, &mut report)?;
+    if !is_quick {
+        RELAXED.build(workspace, &mut report)?;
+    }
+    let mut found = None;
+    let mend = "the bench needs Chromium, or Firefox with --firefox";
+    report.step("browsers", Output::Folded, mend, |step| {
+        found = Some(tools::browsers(step)?);
+        Ok(Done::Ran)
+    })?;
+    let browsers = found.context("no browsers were found")?;
+    name_browsers(command, &browsers);
+    command.arg("--scratch").arg(scratch(workspace));
+    Ok(())
+}
+
+/// The regression guard: a test of the measuring program in the build of the tests before.
+pub fn guard(workspace: &Workspace, browsers: &Browsers) -> Result<Command> {
+    let mut command = workspace.cargo(&["test", "--workspace", "--bin=benches", "--"]);
+    command
+        .args(["--ignored", "--nocapture", "ours_is_clearly_faster"])
+        .env("LPFL_BENCH_SCRATCH", scratch(workspace));
+    name_browsers(&mut command, browsers);
+    Ok(command)
+}
+
+fn name_browsers(command: &mut Command, browsers: &Browsers) {
+    command
+        .env("CHROME", &browsers.chrome)
+        .env("FIREFOX", &browsers.firefox);
+}
+
+/// Installs ONNX Runtime Web and TensorFlow.js as the bench's package-lock.json names them.
+fn packages(workspace: &Workspace, report: &mut Report) -> Result<()> {
+    let folder = workspace.root.join("benches/browser/page");
+    let mend = "check the network, or delete benches/browser/page/node_modules and try again";
+    report.step("bench-packages", Output::Folded, mend, |step| {
+        let inputs = Inputs::default()
+            .file(&folder.join("package.json"))?
+            .file(&folder.join("package-lock.json"))?;
+        let outputs = [folder.join("node_modules/.package-lock.json")];
+        unless_unchanged(workspace, "bench-packages", inputs, &outputs, || {
+            // What is fetched runs in the tab only: nothing of it is to run here.
+            let arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+            step.run(workspace.npm(&arguments).current_dir(&folder))?;
+            Ok(Done::Ran)
+        })
+    })
+}
+
+/// A module of the bench.
+struct Module {
+    package: &'static str,
+    features: &'static [&'static str],
+    /// Where it lies among the modules.
+    folder: &'static str,
+    simd: Simd,
+    /// Loops of the peak stay as the compiler made them.
+    is_optimised: bool,
+}
+
+/// Those of the regression guard.
+const MODULES: [Module; 3] = [
+    Module {
+        package: "browser-bench",
+        features: &[],
+        folder: "",
+        simd: Simd::Plain,
+        is_optimised: true,
+    },
+    Module {
+        package: "simd-peak",
+        features: &[],
+        folder: "plain",
+        simd: Simd::Plain,
+        is_optimised: false,
+    },
+    Module {
+        package: "simd-peak",
+        features: &["--features=relaxed"],
+        folder: "relaxed",
+        simd: Simd::Plain,
+        is_optimised: false,
+    },
+];
+
+/// The engines as browsers with relaxed SIMD run them.
+const RELAXED: Module = Module {
+    package: "browser-bench",
+    features: &[],
+    folder: "relaxed",
+    simd: Simd::Relaxed,
+    is_optimised: true,
+};
+
+/// Builds the engines written in Rust, and the loops that measure the peak.
+pub fn modules(workspace: &Workspace, report: &mut Report) -> Result<()> {
+    MODULES
+        .iter()
+        .try_for_each(|module| module.build(workspace, report))
+}
+
+impl Module {
+    fn build(&self, workspace: &Workspace, report: &mut Report) -> Result<()> {
+        let mend = "mend the code that the compiler names";
+        let name = self.package.replace('-', "_");
+        let step_name = match self.folder {
+            "" => self.package.to_owned(),
+            folder => format!("{}-{folder}", self.package),
+        };
+        report.step(&step_name, Output::Folded, mend, |step| {
+            let mut cargo = workspace.cargo_wasm(&["build", "--lib", "--profile=wasm", "--package"]);
+            cargo.arg(self.package).args(self.features);
+            self.simd.allow(&mut cargo);
+            step.run(&mut cargo)?;
+            let compiled = workspace
+                .target
+                .join(format!("wasm32-unknown-unknown/wasm/{name}.wasm"));
+            let inputs = Inputs::default()
+                .text(&versions::locked(workspace, "wasm-bindgen-cli-support")?)
+                .file(&wasm::optimiser(workspace).join("package.json"))?
+                .file(&compiled)?;
+            let folder = scratch(workspace).join("pkg").join(self.folder);
+            let bound = folder.join(format!("{name}_bg.wasm"));
+            let outputs = [folder.join(format!("{name}.js")), bound.clone()];
+            unless_unchanged(workspace, &step_name, inputs, &outputs, || {
+                wasm::bind(&compiled, &folder, &name)?;
+                if self.is_optimised {
+                    wasm::optimise(workspace, step, &bound, self.simd)?;
+                }
+                Ok(Done::Ran)
+            })
+        })
+    }
+}
