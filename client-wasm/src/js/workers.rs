@@ -94,6 +94,7 @@ impl Crew {
         self.allowed
             .set(workers.clamp(1, MOST_WORKERS) as usize - 1);
         self.fill();
+        self.tell(Round::GoesOn);
     }
 
     pub(super) fn share_model(&self, files: &[(&str, &[u8])]) {
