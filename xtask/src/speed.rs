@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result};
 use crate::fingerprint::{Inputs, unless_unchanged};
 use crate::report::{Done, Output, Report};
 use crate::tools::{self, Browsers};
-use crate::workspace::Workspace;
 use crate::wasm::{self, Simd};
+use crate::workspace::Workspace;
 use crate::{page, versions};
 
 /// Where the bench's modules and works lie; the measuring program's `--scratch`.
@@ -139,7 +139,8 @@ impl Module {
             folder => format!("{}-{folder}", self.package),
         };
         report.step(&step_name, Output::Folded, mend, |step| {
-            let mut cargo = workspace.cargo_wasm(&["build", "--lib", "--profile=wasm", "--package"]);
+            let mut cargo =
+                workspace.cargo_wasm(&["build", "--lib", "--profile=wasm", "--package"]);
             cargo.arg(self.package).args(self.features);
             self.simd.allow(&mut cargo);
             step.run(&mut cargo)?;

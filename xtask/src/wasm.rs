@@ -43,7 +43,8 @@ impl Simd {
     /// Lets the compiler use them.
     pub fn allow(self, cargo: &mut Command) {
         if self == Self::Relaxed {
-            let flags = "target.wasm32-unknown-unknown.rustflags=['-C', 'target-feature=+relaxed-simd']";
+            let flags =
+                "target.wasm32-unknown-unknown.rustflags=['-C', 'target-feature=+relaxed-simd']";
             cargo.args(["--config", flags]);
         }
     }
@@ -67,12 +68,8 @@ pub fn build(workspace: &Workspace, report: &mut Report) -> Result<()> {
 fn client(workspace: &Workspace, report: &mut Report, name: &str, simd: Simd) -> Result<()> {
     let mend = "mend the code that the compiler names, or delete client-wasm/pkg and try again";
     report.step(name, Output::Folded, mend, |step| {
-        let mut cargo = workspace.cargo_wasm(&[
-            "build",
-            "--package=client-wasm",
-            "--lib",
-            "--profile=wasm",
-        ]);
+        let mut cargo =
+            workspace.cargo_wasm(&["build", "--package=client-wasm", "--lib", "--profile=wasm"]);
         simd.allow(&mut cargo);
         step.run(&mut cargo)?;
         let compiled = workspace
