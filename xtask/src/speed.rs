@@ -80,6 +80,8 @@ fn packages(workspace: &Workspace, report: &mut Report) -> Result<()> {
 
 /// A module of the bench.
 struct Module {
+    /// Its step's name.
+    step: &'static str,
     package: &'static str,
     features: &'static [&'static str],
     /// Where it lies among the modules.
@@ -92,6 +94,7 @@ struct Module {
 /// Those of the regression guard.
 const MODULES: [Module; 3] = [
     Module {
+        step: "bench-wasm",
         package: "browser-bench",
         features: &[],
         folder: "",
@@ -99,6 +102,7 @@ const MODULES: [Module; 3] = [
         is_optimised: true,
     },
     Module {
+        step: "peak-wasm",
         package: "simd-peak",
         features: &[],
         folder: "plain",
@@ -106,6 +110,7 @@ const MODULES: [Module; 3] = [
         is_optimised: false,
     },
     Module {
+        step: "peak-relaxed-wasm",
         package: "simd-peak",
         features: &["--features=relaxed"],
         folder: "relaxed",
@@ -116,6 +121,7 @@ const MODULES: [Module; 3] = [
 
 /// The engines as browsers with relaxed SIMD run them.
 const RELAXED: Module = Module {
+    step: "bench-relaxed-wasm",
     package: "browser-bench",
     features: &[],
     folder: "relaxed",
@@ -134,11 +140,7 @@ impl Module {
     fn build(&self, workspace: &Workspace, report: &mut Report) -> Result<()> {
         let mend = "mend the code that the compiler names";
         let name = self.package.replace('-', "_");
-        let step_name = match self.folder {
-            "" => self.package.to_owned(),
-            folder => format!("{}-{folder}", self.package),
-        };
-        report.step(&step_name, Output::Folded, mend, |step| {
+        report.step(self.step, Output::Folded, mend, |step| {
             let mut cargo =
                 workspace.cargo_wasm(&["build", "--lib", "--profile=wasm", "--package"]);
             cargo.arg(self.package).args(self.features);
@@ -154,7 +156,7 @@ impl Module {
             let folder = scratch(workspace).join("pkg").join(self.folder);
             let bound = folder.join(format!("{name}_bg.wasm"));
             let outputs = [folder.join(format!("{name}.js")), bound.clone()];
-            unless_unchanged(workspace, &step_name, inputs, &outputs, || {
+            unless_unchanged(workspace, self.step, inputs, &outputs, || {
                 wasm::bind(&compiled, &folder, &name)?;
                 if self.is_optimised {
                     wasm::optimise(workspace, step, &bound, self.simd)?;

@@ -65,7 +65,12 @@ pub fn build(workspace: &Workspace, report: &mut Report) -> Result<()> {
     client(workspace, report, "wasm-relaxed", Simd::Relaxed)
 }
 
-fn client(workspace: &Workspace, report: &mut Report, name: &str, simd: Simd) -> Result<()> {
+fn client(
+    workspace: &Workspace,
+    report: &mut Report,
+    name: &'static str,
+    simd: Simd,
+) -> Result<()> {
     let mend = "mend the code that the compiler names, or delete client-wasm/pkg and try again";
     report.step(name, Output::Folded, mend, |step| {
         let mut cargo =
