@@ -139,14 +139,14 @@ impl Block {
         View::strided(values, self.keys, self.size, self.hidden)
     }
 
-    fn into_queries<'a>(&self, values: &'a mut [f32]) -> Out<'a> {
+    fn out_queries<'a>(&self, values: &'a mut [f32]) -> Out<'a> {
         Out {
             values: &mut values[self.first_query * self.hidden + self.column..],
             stride: self.hidden,
         }
     }
 
-    fn into_keys<'a>(&self, values: &'a mut [f32]) -> Out<'a> {
+    fn out_keys<'a>(&self, values: &'a mut [f32]) -> Out<'a> {
         Out {
             values: &mut values[self.first_key * self.hidden + self.column..],
             stride: self.hidden,
@@ -158,7 +158,7 @@ impl Block {
         View::new(values, self.queries, self.keys)
     }
 
-    fn into_scores<'a>(&self, values: &'a mut [f32]) -> Out<'a> {
+    fn out_scores<'a>(&self, values: &'a mut [f32]) -> Out<'a> {
         Out {
             values,
             stride: self.keys,
@@ -229,7 +229,7 @@ impl CustomOp3 for Attention {
             probabilities.resize(first + block.queries * block.keys, 0.0);
             let p = &mut probabilities[first..];
             let keys = block.keys(k).transposed();
-            multiply(block.queries(q), keys, block.into_scores(p), Start::Zero);
+            multiply(block.queries(q), keys, block.out_scores(p), Start::Zero);
             vectorised(
                 #[inline(always)]
                 || {
@@ -241,7 +241,7 @@ impl CustomOp3 for Attention {
                     }
                 },
             );
-            let context = block.into_queries(&mut y);
+            let context = block.out_queries(&mut y);
             multiply(block.scores(p), block.keys(v), context, Start::Zero);
         }
         self.probabilities.get_or_init(|| probabilities);
@@ -273,7 +273,7 @@ impl CustomOp3 for Attention {
             ds.resize(entries, 0.0);
             let dy = block.queries(&dys);
             let v = block.keys(&vs).transposed();
-            multiply(dy, v, block.into_scores(&mut ds), Start::Zero);
+            multiply(dy, v, block.out_scores(&mut ds), Start::Zero);
             vectorised(
                 #[inline(always)]
                 || {
@@ -284,10 +284,10 @@ impl CustomOp3 for Attention {
                 },
             );
             let (ds, p) = (block.scores(&ds), block.scores(p));
-            multiply(p.transposed(), dy, block.into_keys(&mut dv), Start::Zero);
+            multiply(p.transposed(), dy, block.out_keys(&mut dv), Start::Zero);
             let (q, k) = (block.queries(&qs), block.keys(&ks));
-            multiply(ds, k, block.into_queries(&mut dq), Start::Zero);
-            multiply(ds.transposed(), q, block.into_keys(&mut dk), Start::Zero);
+            multiply(ds, k, block.out_queries(&mut dq), Start::Zero);
+            multiply(ds.transposed(), q, block.out_keys(&mut dk), Start::Zero);
         }
         let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
         Ok((
