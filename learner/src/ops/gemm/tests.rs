@@ -1,3 +1,5 @@
+//! Products of random shapes and lies against their definition.
+
 use proptest::prelude::*;
 
 use super::*;
