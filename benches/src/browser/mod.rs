@@ -22,7 +22,7 @@ use serde_json::json;
 
 use engine::{Engine, InPython, InTab, Native};
 use flops::Kind;
-use measure::{Effort, Entry, Figure};
+use measure::{Effort, Entry};
 use peak::Peaks;
 use python::Interpreter;
 use report::{Report, Size};
@@ -179,41 +179,36 @@ impl<'a> Bench<'a> {
         let names: Vec<Name> = names
             .filter(|name| asked.is_empty() || asked.contains(name))
             .collect();
+        let report = Report {
+            browser: self.browser.text(),
+            as_json: self.arguments.json,
+        };
         let mut peaks = Peaks::open(&self.tab, &mut *self.keys.borrow_mut())?;
-        let (mut figures, mut memory): (Vec<Figure>, _) = (Vec::new(), Vec::new());
         for name in &names {
             eprintln!("{}: loading the engines", name.text());
             let folder = self.write(*name)?;
             let mut entries = self.entries(&folder)?;
             eprintln!("{}: comparing and timing them", name.text());
-            let measured = measure::measure(&folder, &mut entries, THOROUGH, || peaks.measure())?;
-            figures.extend(measured);
+            let figures = measure::measure(&folder, &mut entries, THOROUGH, || peaks.measure())?;
+            report.figures(&figures, peaks.medians());
             drop(entries);
-            memory.push((name.text(), self.memory(&folder, WARM_STEPS)?.1));
+            report.memory(name.text(), self.memory(&folder, WARM_STEPS)?.1);
         }
-        let growth = match names.contains(&Name::Mini) {
-            true => {
-                eprintln!("MINI: {STEPS} training steps");
-                let (first, last) = self.memory(&self.write(Name::Mini)?, STEPS)?;
-                Some((STEPS, last.saturating_sub(first)))
-            }
-            false => None,
-        };
-        let report = Report {
-            browser: self.browser.text(),
-            peak: peaks.medians(),
-            figures,
-            memory,
-            growth,
-            client: self.client_size()?,
-        };
-        report.print(self.arguments.json);
-        match growth {
-            Some((steps, bytes)) if bytes > 0 => {
-                anyhow::bail!("memory grew by {bytes} bytes over {steps} training steps")
-            }
-            _ => Ok(()),
+        report.peak(peaks.medians());
+        if let Some(size) = self.client_size()? {
+            report.client(size);
         }
+        if names.contains(&Name::Mini) {
+            eprintln!("MINI: {STEPS} training steps");
+            let (first, last) = self.memory(&self.write(Name::Mini)?, STEPS)?;
+            let bytes = last.saturating_sub(first);
+            report.growth(Name::Mini.text(), STEPS, bytes);
+            ensure!(
+                bytes == 0,
+                "memory grew by {bytes} bytes over {STEPS} training steps, expected none"
+            );
+        }
+        Ok(())
     }
 
     /// Every engine that there is for a work, ours first: the others are compared with it.

@@ -14,67 +14,41 @@ pub struct Size {
     pub brotli: u64,
 }
 
-/// All that was measured.
-#[derive(Debug)]
+/// Prints each figure as soon as it is known: one JSON object a line, or tables.
+#[derive(Clone, Copy, Debug)]
 pub struct Report {
     pub browser: &'static str,
-    pub peak: Peak,
-    pub figures: Vec<Figure>,
-    /// Bytes of WebAssembly's memory after the runs, by work.
-    pub memory: Vec<(&'static str, u64)>,
-    /// Training steps, and how many bytes the memory grew over them.
-    pub growth: Option<(u32, u64)>,
-    /// The browser client's module.
-    pub client: Option<Size>,
+    pub as_json: bool,
 }
 
 impl Report {
-    /// Prints everything: one JSON object a line, or tables.
-    pub fn print(&self, as_json: bool) {
-        match as_json {
-            true => self.objects().iter().for_each(|line| println!("{line}")),
-            false => self.print_tables(),
+    /// Prints the engines' figures at a work; shares are of `peak`.
+    pub fn figures(&self, figures: &[Figure], peak: Peak) {
+        if !self.as_json {
+            let kinds = [Kind::Infer, Kind::Train];
+            return kinds.iter().for_each(|kind| table(figures, *kind, peak));
         }
-    }
-
-    fn objects(&self) -> Vec<Value> {
-        let browser = self.browser;
-        let figures = self.figures.iter().map(|figure| {
-            json!({
+        for figure in figures {
+            self.object(json!({
                 "work": figure.work,
                 "kind": figure.kind.text(),
                 "engine": figure.engine,
                 "workers": figure.workers,
                 "seq_per_s": rounded(figure.sequences_per_second),
                 "gflops": rounded(figure.gflops),
-                "peak_share": rounded(self.share(figure)),
-                "browser": browser,
-            })
-        });
-        let mut objects: Vec<Value> = figures.collect();
-        objects.push(json!({
-            "peak_gflops": rounded(self.peak.plain),
-            "relaxed_peak_gflops": self.peak.relaxed.map(rounded),
-            "browser": browser,
-        }));
-        let memory = self.memory.iter();
-        objects.extend(memory.map(
-            |(work, bytes)| json!({ "work": work, "memory_bytes": bytes, "browser": browser }),
-        ));
-        objects.extend(self.growth.map(|(steps, bytes)| {
-            json!({ "steps": steps, "memory_growth_bytes": bytes, "browser": browser })
-        }));
-        objects.extend(self.client.map(|size| {
-            json!({
-                "client_wasm_bytes": size.bytes, "gzip_bytes": size.gzip,
-                "brotli_bytes": size.brotli,
-            })
-        }));
-        objects
+                "peak_share": rounded(figure.gflops / peak.best()),
+            }));
+        }
     }
 
-    fn print_tables(&self) {
-        let Peak { plain, relaxed } = self.peak;
+    /// Prints the peak.
+    pub fn peak(&self, peak: Peak) {
+        let Peak { plain, relaxed } = peak;
+        if self.as_json {
+            let relaxed = relaxed.map(rounded);
+            let peaks = json!({ "peak_gflops": rounded(plain), "relaxed_peak_gflops": relaxed });
+            return self.object(peaks);
+        }
         let (chosen, relaxed) = match relaxed {
             Some(relaxed) => ("relaxed", format!("{relaxed:.1}")),
             None => ("plain", "none".into()),
@@ -84,75 +58,79 @@ impl Report {
              of the {chosen} one",
             self.browser
         );
-        for (work, kind) in self.groups() {
-            println!("\n{work} {}", kind.text());
-            println!(
-                "{:<22} {:>12} {:>9} {:>7} {:>11}",
-                "engine", "sequences/s", "GFLOP/s", "peak", "lpfl is"
-            );
-            let group = |figure: &&Figure| (figure.work, figure.kind) == (work, kind);
-            let ours = |workers: u32| {
-                let is_ours = |figure: &&Figure| {
-                    (figure.engine, figure.workers) == ("lpfl", workers) && group(figure)
-                };
-                let found = self.figures.iter().find(is_ours);
-                found.map(|figure| figure.sequences_per_second)
-            };
-            for figure in self.figures.iter().filter(group) {
-                // Ours with as many workers.
-                let ratio = ours(figure.workers).map(|ours| ours / figure.sequences_per_second);
-                println!(
-                    "{:<22} {:>12.1} {:>9.1} {:>6.0}% {:>11}",
-                    label(figure.engine, figure.workers),
-                    figure.sequences_per_second,
-                    figure.gflops,
-                    100.0 * self.share(figure),
-                    ratio.map_or_else(String::new, |ratio| format!("{ratio:.2} ×")),
-                );
+    }
+
+    /// Prints the bytes of WebAssembly's memory after a work.
+    pub fn memory(&self, work: &str, bytes: u64) {
+        match self.as_json {
+            true => self.object(json!({ "work": work, "memory_bytes": bytes })),
+            false => {
+                let mebibytes = bytes as f64 / f64::from(1 << 20);
+                println!("\nWebAssembly memory after {work}: {mebibytes:.1} MiB");
             }
-        }
-        println!();
-        for (work, bytes) in &self.memory {
-            println!(
-                "WebAssembly memory after {work}: {:.1} MiB",
-                mebibytes(*bytes)
-            );
-        }
-        if let Some((steps, bytes)) = self.growth {
-            println!("growth over {steps} training steps: {bytes} bytes");
-        }
-        if let Some(size) = self.client {
-            let kilobytes = |bytes: u64| bytes as f64 / 1e3;
-            println!(
-                "client WebAssembly: {:.0} kB after wasm-opt, gzip {:.0} kB, brotli {:.0} kB",
-                kilobytes(size.bytes),
-                kilobytes(size.gzip),
-                kilobytes(size.brotli)
-            );
         }
     }
 
-    /// The pairs that were measured, each once, in their order.
-    fn groups(&self) -> Vec<(&'static str, Kind)> {
-        let mut groups = Vec::new();
-        for figure in &self.figures {
-            if !groups.contains(&(figure.work, figure.kind)) {
-                groups.push((figure.work, figure.kind));
-            }
+    /// Prints by how many bytes the memory grew over these training steps.
+    pub fn growth(&self, work: &str, steps: u32, bytes: u64) {
+        match self.as_json {
+            true => self.object(json!({
+                "work": work, "steps": steps, "memory_growth_bytes": bytes,
+            })),
+            false => println!("growth over {steps} training steps: {bytes} bytes"),
         }
-        groups
     }
 
-    fn share(&self, figure: &Figure) -> f64 {
-        figure.gflops / self.peak.best()
+    /// Prints the size of the browser client's module.
+    pub fn client(&self, size: Size) {
+        if self.as_json {
+            return self.object(json!({
+                "client_wasm_bytes": size.bytes, "gzip_bytes": size.gzip,
+                "brotli_bytes": size.brotli,
+            }));
+        }
+        let kilobytes = |bytes: u64| bytes as f64 / 1e3;
+        println!(
+            "client WebAssembly: {:.0} kB after wasm-opt, gzip {:.0} kB, brotli {:.0} kB",
+            kilobytes(size.bytes),
+            kilobytes(size.gzip),
+            kilobytes(size.brotli)
+        );
+    }
+
+    fn object(&self, mut object: Value) {
+        object["browser"] = json!(self.browser);
+        println!("{object}");
     }
 }
 
-/// To four significant digits or so: more is noise.
+fn table(figures: &[Figure], kind: Kind, peak: Peak) {
+    let figures = || figures.iter().filter(|figure| figure.kind == kind);
+    let Some(first) = figures().next() else {
+        return;
+    };
+    println!("\n{} {}", first.work, kind.text());
+    println!(
+        "{:<22} {:>12} {:>9} {:>7} {:>11}",
+        "engine", "sequences/s", "GFLOP/s", "peak", "lpfl is"
+    );
+    for figure in figures() {
+        // Ours with as many workers.
+        let ours = figures()
+            .find(|ours| (ours.engine, ours.workers) == ("lpfl", figure.workers))
+            .map(|ours| ours.sequences_per_second / figure.sequences_per_second);
+        println!(
+            "{:<22} {:>12.1} {:>9.1} {:>6.0}% {:>11}",
+            label(figure.engine, figure.workers),
+            figure.sequences_per_second,
+            figure.gflops,
+            100.0 * figure.gflops / peak.best(),
+            ours.map_or_else(String::new, |ratio| format!("{ratio:.2} ×")),
+        );
+    }
+}
+
+/// To thousandths: more is noise.
 fn rounded(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
-}
-
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }
