@@ -8,7 +8,7 @@ use super::{output, values, with_values};
 /// An activation function, each entry by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activation {
-    /// x · Φ(x), by the error function to 1e-6 (Hendrycks and Gimpel 2016).
+    /// x · Φ(x), by the error function to 4e-7 (Hendrycks and Gimpel 2016).
     Gelu,
     /// The same with Φ(x) taken as (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2.
     GeluTanh,

@@ -37,18 +37,22 @@ pub(super) fn exp(x: f32) -> f32 {
 
 /// Φ(x), the standard normal distribution, and e^(−x²/2), which it is made of.
 ///
-/// Abramowitz and Stegun 7.1.26 for erf(x/√2): the error of Φ is below 3e-7.
+/// For x ≥ 0, 1 − Φ(x) = e^(−x²/2) · t · p(t) with t = 1 / (1 + 0.3 x), the form of Abramowitz and
+/// Stegun 7.1.26; p is fitted to 5e-8 for x up to 9, beyond which f32 has no difference. The error
+/// of Φ is below 2.5e-7.
 #[inline(always)]
 pub(super) fn normal(x: f32) -> (f32, f32) {
-    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
-    let t = 1.0 / (1.0 + 0.327_591_1 * z);
-    let p = 1.061_405_4;
-    let p = p * t - 1.453_152;
-    let p = p * t + 1.421_413_7;
-    let p = p * t - 0.284_496_74;
-    let p = p * t + 0.254_829_6;
-    let bell = exp(-z * z);
-    let tail = 0.5 * p * t * bell;
+    let t = 1.0 / (1.0 + 0.3 * x.abs());
+    let p = 0.037_535_988;
+    let p = p * t - 0.165_020_9;
+    let p = p * t + 0.219_973_53;
+    let p = p * t - 0.066_404_87;
+    let p = p * t + 0.135_421_48;
+    let p = p * t + 0.097_783_51;
+    let p = p * t + 0.121_105_775;
+    let p = p * t + 0.119_605_49;
+    let bell = exp(-0.5 * x * x);
+    let tail = p * t * bell;
     let distribution = if x < 0.0 { tail } else { 1.0 - tail };
     (distribution, bell)
 }
@@ -105,8 +109,8 @@ mod tests {
             let erf = candle_core::cpu::erf::erf_f64(f64::from(x) / std::f64::consts::SQRT_2);
             let expected = 0.5 * (1.0 + erf);
             let got = f64::from(normal(x).0);
-            assert!((got - expected).abs() < 4e-7, "{x}: {got} {expected}");
-            assert!((f64::from(x) * (got - expected)).abs() < 1e-6, "gelu({x})");
+            assert!((got - expected).abs() < 2.5e-7, "{x}: {got} {expected}");
+            assert!((f64::from(x) * (got - expected)).abs() < 4e-7, "gelu({x})");
         }
     }
 }
