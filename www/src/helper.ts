@@ -8,6 +8,9 @@ export type Start = { build: Build; module: WebAssembly.Module; port: MessagePor
 
 let port: MessagePort | undefined;
 
+/** What answers. Without a name here it would be collected as garbage, and its memory given back. */
+const answering: unknown[] = [];
+
 addEventListener(
   'message',
   ({ data }: MessageEvent<Start>) => {
@@ -20,7 +23,7 @@ addEventListener(
 async function start({ build, module, port }: Start): Promise<void> {
   const { default: init, Helper } = await bindingsOf(build);
   await init({ module_or_path: module });
-  new Helper(port);
+  answering.push(new Helper(port));
 }
 
 /** Without this helper the client goes on; what is no answer tells it so. */
