@@ -3,6 +3,7 @@
 #![cfg(target_arch = "wasm32")]
 
 use std::arch::wasm32::*;
+use std::hint::black_box;
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -10,23 +11,22 @@ use wasm_bindgen::prelude::wasm_bindgen;
 /// number that a core starts in one cycle, and few enough for the registers.
 const CHAINS: usize = 12;
 
-/// Floating-point operations of one iteration: a multiplication and an addition in each lane of
-/// each chain.
+/// Floating-point operations of one iteration, in all lanes of all chains.
 #[wasm_bindgen]
 pub fn operations() -> usize {
-    CHAINS * 4 * 2
+    CHAINS * 4 * if cfg!(feature = "relaxed") { 2 } else { 1 }
 }
 
 /// Does this many iterations; the result is there so that no compiler leaves them out.
 #[wasm_bindgen]
 #[cfg_attr(feature = "relaxed", target_feature(enable = "relaxed-simd"))]
 pub fn run(iterations: u32) -> f32 {
-    let (factor, addend) = (f32x4_splat(0.999), f32x4_splat(0.001));
-    // From 2 on, because 1 stays 1: the compiler would see it and leave that chain out.
+    // Values that change nothing much, which the compiler must not know.
+    let [factor, addend] = [1.0, 0.001].map(|value| f32x4_splat(black_box(value)));
     let mut chains: [v128; CHAINS] = std::array::from_fn(|chain| f32x4_splat(2.0 + chain as f32));
     for _ in 0..iterations {
-        for chain in &mut chains {
-            *chain = multiply_add(*chain, factor, addend);
+        for (chain, value) in chains.iter_mut().enumerate() {
+            *value = step(chain, *value, factor, addend);
         }
     }
     let sum = chains
@@ -38,11 +38,16 @@ pub fn run(iterations: u32) -> f32 {
 #[cfg(feature = "relaxed")]
 #[inline]
 #[target_feature(enable = "relaxed-simd")]
-fn multiply_add(x: v128, factor: v128, addend: v128) -> v128 {
+fn step(_: usize, x: v128, factor: v128, addend: v128) -> v128 {
     f32x4_relaxed_madd(x, factor, addend)
 }
 
+/// Multiplications and additions in chains of their own: one that does both in turn waits twice as
+/// long for itself, and registers do not last for twice the chains.
 #[cfg(not(feature = "relaxed"))]
-fn multiply_add(x: v128, factor: v128, addend: v128) -> v128 {
-    f32x4_add(f32x4_mul(x, factor), addend)
+fn step(chain: usize, x: v128, factor: v128, addend: v128) -> v128 {
+    match chain % 2 {
+        0 => f32x4_mul(x, factor),
+        _ => f32x4_add(x, addend),
+    }
 }

@@ -5,7 +5,7 @@ use super::{Lie, View, part};
 
 /// A matrix (k, n) in panels of a few columns, each with its rows one after the other; the last
 /// panel is filled up with zeros.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Packed {
     rows: usize,
     columns: usize,
