@@ -239,7 +239,12 @@ pub fn tokenizer() -> serde_json::Value {
 
 /// The tensors of a masked BERT, under today's Hugging Face names.
 pub fn weights(shape: Shape, seed: u32) -> Vec<NamedTensor> {
-    let (hidden, size) = (shape.hidden, vocabulary().len());
+    weights_for(shape, vocabulary().len(), seed)
+}
+
+/// The same for a vocabulary of this size.
+pub fn weights_for(shape: Shape, size: usize, seed: u32) -> Vec<NamedTensor> {
+    let hidden = shape.hidden;
     let mut random = Random {
         rng: generator(seed, Purpose::Initialisation, 99),
         tensors: Vec::new(),

@@ -1,8 +1,6 @@
 //! A random masked BERT with a tokenizer of its own, the same for the same shape.
 
-use fl_core::random::{Purpose, generator};
-use learner::testing::{NamedTensor, SPECIAL, pack};
-use rand::{Rng, RngExt as _};
+use learner::testing::{self, SPECIAL, pack};
 use serde_json::json;
 
 /// Sizes of a model.
@@ -102,59 +100,13 @@ impl Shape {
 
     /// `model.safetensors`
     pub fn weights(&self, seed: u32) -> Vec<u8> {
-        let mut random = Random {
-            rng: generator(seed, Purpose::Initialisation, 1),
-            tensors: Vec::new(),
+        let shape = testing::Shape {
+            layers: self.layers,
+            hidden: self.hidden,
+            heads: self.heads,
+            intermediate: self.intermediate,
+            positions: POSITIONS,
         };
-        let hidden = self.hidden;
-        for (name, rows) in [
-            ("word_embeddings", self.vocabulary),
-            ("position_embeddings", POSITIONS),
-            ("token_type_embeddings", 2),
-        ] {
-            let name = format!("bert.embeddings.{name}.weight");
-            random.add(&name, &[rows, hidden], 0.0, 0.5);
-        }
-        random.layer_norm("bert.embeddings", hidden);
-        for layer in 0..self.layers {
-            let name = |part: &str| format!("bert.encoder.layer.{layer}.{part}");
-            for part in ["query", "key", "value"] {
-                random.linear(&name(&format!("attention.self.{part}")), hidden, hidden);
-            }
-            random.linear(&name("attention.output.dense"), hidden, hidden);
-            random.layer_norm(&name("attention.output"), hidden);
-            random.linear(&name("intermediate.dense"), self.intermediate, hidden);
-            random.linear(&name("output.dense"), hidden, self.intermediate);
-            random.layer_norm(&name("output"), hidden);
-        }
-        random.linear("cls.predictions.transform.dense", hidden, hidden);
-        random.layer_norm("cls.predictions.transform", hidden);
-        random.add("cls.predictions.bias", &[self.vocabulary], 0.0, 0.1);
-        pack(&random.tensors)
-    }
-}
-
-struct Random<R: Rng> {
-    rng: R,
-    tensors: Vec<NamedTensor>,
-}
-
-impl<R: Rng> Random<R> {
-    fn add(&mut self, name: &str, shape: &[usize], middle: f32, spread: f32) {
-        let draw = |_| middle + (self.rng.random::<f32>() * 2.0 - 1.0) * spread;
-        let values = (0..shape.iter().product()).map(draw).collect();
-        self.tensors.push((name.into(), shape.to_vec(), values));
-    }
-
-    /// Keeps the variance of the input, as √3 is what a uniform distribution of variance 1 spans.
-    fn linear(&mut self, name: &str, output: usize, input: usize) {
-        let spread = (3.0 / input as f32).sqrt();
-        self.add(&format!("{name}.weight"), &[output, input], 0.0, spread);
-        self.add(&format!("{name}.bias"), &[output], 0.0, 0.1);
-    }
-
-    fn layer_norm(&mut self, name: &str, size: usize) {
-        self.add(&format!("{name}.LayerNorm.weight"), &[size], 1.0, 0.2);
-        self.add(&format!("{name}.LayerNorm.bias"), &[size], 0.0, 0.1);
+        pack(&testing::weights_for(shape, self.vocabulary, seed))
     }
 }
