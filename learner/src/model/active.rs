@@ -11,8 +11,8 @@ use super::parts::{
 use crate::Result;
 use crate::dropout::Dropout;
 use crate::ops::{
-    AddLayerNorm, FrozenLinear, LayerNorm, LayerNormWeights, LoraLinear, TrainedLayerNorm,
-    TrainedLinear,
+    Activation, AddLayerNorm, FeedForward, FrozenLinear, LayerNorm, LayerNormWeights, LoraLinear,
+    TrainedLayerNorm, TrainedLinear,
 };
 
 /// A linear layer as it is used.
@@ -174,6 +174,22 @@ impl Active {
     /// (N, in) -> (N, out)
     pub(crate) fn project(&self, id: ProjectionId, x: &Tensor) -> Result<Tensor> {
         self.projections[id.0].forward(x)
+    }
+
+    /// f(x W₁ᵀ + b₁) W₂ᵀ + b₂, (N, H) -> (N, H)
+    pub(crate) fn feed_forward(
+        &self,
+        [widen, narrow]: [ProjectionId; 2],
+        activation: Activation,
+        x: &Tensor,
+    ) -> Result<Tensor> {
+        let [widen, narrow] = [widen, narrow].map(|id| &self.projections[id.0]);
+        match (widen, narrow) {
+            (Projection::Frozen(widen), Projection::Frozen(narrow)) => {
+                Ok(FeedForward::forward([widen, narrow], activation, x)?)
+            }
+            _ => narrow.forward(&activation.forward(&widen.forward(x)?)?),
+        }
     }
 
     /// LN(x), (N, H) -> (N, H)

@@ -143,9 +143,8 @@ impl Encoder {
     ) -> Result<Tensor> {
         let context = active.project(layer.attention_output, context)?;
         let x = active.add_norm(layer.attention_norm, &context, x)?;
-        let inner = active.project(layer.feed_forward_in, &x)?;
-        let inner = self.activation.forward(&inner)?;
-        let y = active.project(layer.feed_forward_out, &inner)?;
+        let inner = [layer.feed_forward_in, layer.feed_forward_out];
+        let y = active.feed_forward(inner, self.activation, &x)?;
         active.add_norm(layer.output_norm, &y, &x)
     }
 }

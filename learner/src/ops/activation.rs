@@ -47,35 +47,51 @@ impl Activation {
         x.apply_op1(Gated(self))
     }
 
-    #[inline(always)]
-    fn value(self, x: f32) -> f32 {
-        match self {
-            Self::Gelu => x * normal(x).0,
-            Self::GeluTanh => x * logistic(tanh_gelu(x).0),
-            Self::Relu => x.max(0.0),
-            Self::Silu => x * logistic(x),
-        }
+    /// f(x) in place of every x.
+    pub(super) fn apply(self, values: &mut [f32]) {
+        known!(self, KNOWN => vectorised(
+            #[inline(always)]
+            || {
+                for x in values {
+                    *x = KNOWN.both(*x).0;
+                }
+            }
+        ));
     }
 
-    /// The derivative at x.
+    /// f(x) in place of every x, and f'(x): the two have most of their work in common.
+    pub(super) fn apply_with_slopes(self, values: &mut [f32]) -> Vec<f32> {
+        let mut slopes = vec![0.0; values.len()];
+        known!(self, KNOWN => vectorised(
+            #[inline(always)]
+            || {
+                for (x, slope) in values.iter_mut().zip(&mut slopes) {
+                    (*x, *slope) = KNOWN.both(*x);
+                }
+            }
+        ));
+        slopes
+    }
+
+    /// f(x) and f'(x)
     #[inline(always)]
-    fn slope(self, x: f32) -> f32 {
+    fn both(self, x: f32) -> (f32, f32) {
         const FRAC_1_SQRT_2PI: f32 = 0.398_942_3;
         // With s = σ(u(x)): (x s)' = s + x s (1 − s) u'(x).
         let swished = |u: f32, du: f32| {
             let s = logistic(u);
-            s + x * s * (1.0 - s) * du
+            (x * s, s + x * s * (1.0 - s) * du)
         };
         match self {
             Self::Gelu => {
                 let (distribution, bell) = normal(x);
-                distribution + x * bell * FRAC_1_SQRT_2PI
+                (x * distribution, distribution + x * bell * FRAC_1_SQRT_2PI)
             }
             Self::GeluTanh => {
                 let (u, du) = tanh_gelu(x);
                 swished(u, du)
             }
-            Self::Relu => f32::from(u8::from(x > 0.0)),
+            Self::Relu => (x.max(0.0), f32::from(u8::from(x > 0.0))),
             Self::Silu => swished(x, 1.0),
         }
     }
@@ -107,16 +123,8 @@ impl CustomOp1 for Activation {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = values(storage, layout)?;
-        let mut y = vec![0.0; x.len()];
-        known!(self, KNOWN => vectorised(
-            #[inline(always)]
-            || {
-                for (y, &x) in y.iter_mut().zip(x) {
-                    *y = KNOWN.value(x);
-                }
-            }
-        ));
+        let mut y = values(storage, layout)?.to_vec();
+        self.apply(&mut y);
         Ok(output(y, layout.shape().clone()))
     }
 
@@ -127,7 +135,7 @@ impl CustomOp1 for Activation {
                 #[inline(always)]
                 || {
                     for (x, &dy) in dx.iter_mut().zip(dy) {
-                        *x = dy * KNOWN.slope(*x);
+                        *x = dy * KNOWN.both(*x).1;
                     }
                 }
             ));
@@ -159,7 +167,7 @@ impl CustomOp1 for Gated {
                 for (y, row) in y.chunks_exact_mut(half).zip(x.chunks_exact(width)) {
                     let (a, b) = row.split_at(half);
                     for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
-                        *y = KNOWN.value(a) * b;
+                        *y = KNOWN.both(a).0 * b;
                     }
                 }
             }
@@ -179,7 +187,8 @@ impl CustomOp1 for Gated {
                     for (row, dy) in dx.chunks_exact_mut(width).zip(dy.chunks_exact(half)) {
                         let (a, b) = row.split_at_mut(half);
                         for ((a, b), &dy) in a.iter_mut().zip(b).zip(dy) {
-                            (*a, *b) = (dy * *b * KNOWN.slope(*a), dy * KNOWN.value(*a));
+                            let (value, slope) = KNOWN.both(*a);
+                            (*a, *b) = (dy * *b * slope, dy * value);
                         }
                     }
                 }
@@ -255,7 +264,7 @@ mod tests {
         for activation in ALL {
             for x in [-1e30f32, -500.0, 500.0, 1e30] {
                 let expected = x.max(0.0);
-                let (value, slope) = (activation.value(x), activation.slope(x));
+                let (value, slope) = activation.both(x);
                 assert!(
                     value == expected || (value - expected).abs() < 1e-6,
                     "{value}"

@@ -265,6 +265,7 @@ impl CustomOp3 for Attention {
         let zeros = |like: &[f32]| vec![0.0f32; like.len()];
         let (mut dq, mut dk, mut dv) = (zeros(&qs), zeros(&ks), zeros(&vs));
         let (mut ds, mut first) = (Vec::new(), 0);
+        let wants_keys = k.track_op();
         for block in self.blocks(hidden) {
             let entries = block.queries * block.keys;
             let p = &probabilities[first..first + entries];
@@ -287,14 +288,14 @@ impl CustomOp3 for Attention {
             multiply(p.transposed(), dy, block.out_keys(&mut dv), Start::Zero);
             let (q, k) = (block.queries(&qs), block.keys(&ks));
             multiply(ds, k, block.out_queries(&mut dq), Start::Zero);
-            multiply(ds.transposed(), q, block.out_keys(&mut dk), Start::Zero);
+            // The lowest layer's keys are frozen unless they are adapted.
+            if wants_keys {
+                multiply(ds.transposed(), q, block.out_keys(&mut dk), Start::Zero);
+            }
         }
         let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
-        Ok((
-            Some(tensor(dq, q)?),
-            Some(tensor(dk, k)?),
-            Some(tensor(dv, v)?),
-        ))
+        let dk = wants_keys.then(|| tensor(dk, k)).transpose()?;
+        Ok((Some(tensor(dq, q)?), dk, Some(tensor(dv, v)?)))
     }
 }
 

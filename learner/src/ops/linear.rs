@@ -67,7 +67,7 @@ impl FrozenLinear {
     }
 
     /// x Wᵀ + b of the rows of x, (N, in) -> (N, out).
-    fn product(&self, x: &[f32]) -> Vec<f32> {
+    pub(super) fn product(&self, x: &[f32]) -> Vec<f32> {
         let start = match &self.0.bias[..] {
             [] => Start::Zero,
             bias => Start::Bias(bias),
@@ -76,7 +76,7 @@ impl FrozenLinear {
     }
 
     /// dy W, (N, out) -> (N, in).
-    fn input_gradient(&self, dy: &[f32]) -> Vec<f32> {
+    pub(super) fn input_gradient(&self, dy: &[f32]) -> Vec<f32> {
         let (output, input) = self.widths();
         let backward = self.0.backward.get_or_init(|| {
             let weight = self.weight();
@@ -86,7 +86,7 @@ impl FrozenLinear {
     }
 
     /// Refuses an input of another width.
-    fn check(&self, layout: &Layout) -> Result<usize> {
+    pub(super) fn check(&self, layout: &Layout) -> Result<usize> {
         let (_, inputs) = self.widths();
         match layout.dims() {
             &[rows, width] if width == inputs => Ok(rows),
@@ -301,7 +301,7 @@ pub(crate) mod tests {
         assert!(difference <= tolerance, "differ by {difference}");
     }
 
-    fn frozen(weight: &Tensor, bias: Vec<f32>) -> FrozenLinear {
+    pub(crate) fn frozen(weight: &Tensor, bias: Vec<f32>) -> FrozenLinear {
         let shape = weight.dims().try_into().unwrap();
         with_values(weight, |weight| Ok(FrozenLinear::new(weight, shape, bias))).unwrap()
     }
@@ -311,7 +311,7 @@ pub(crate) mod tests {
         product.broadcast_add(bias).unwrap()
     }
 
-    fn gradient(y: &Tensor, dy: &Tensor, var: &Var) -> Tensor {
+    pub(crate) fn gradient(y: &Tensor, dy: &Tensor, var: &Var) -> Tensor {
         let loss = (y * dy).unwrap().sum_all().unwrap();
         loss.backward().unwrap().get(var).unwrap().clone()
     }

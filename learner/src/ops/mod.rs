@@ -6,6 +6,7 @@
 
 mod activation;
 mod attention;
+mod feed_forward;
 mod gemm;
 mod layer_norm;
 mod linear;
@@ -15,6 +16,7 @@ mod trained;
 
 pub(crate) use activation::Activation;
 pub(crate) use attention::{Attention, Queries};
+pub(crate) use feed_forward::FeedForward;
 pub(crate) use layer_norm::{AddLayerNorm, LayerNorm, LayerNormWeights};
 pub(crate) use linear::{FrozenLinear, LoraLinear};
 pub(crate) use rotary::{Angles, Rotary};

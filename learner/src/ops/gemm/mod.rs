@@ -17,7 +17,9 @@ use tile::{COLUMNS, Kernel, ROWS, Tile, in_registers};
 const DEPTH: usize = 512;
 
 /// Rows of the left side that meet one panel after the other: they stay in the second cache.
-const GROUP: usize = ROWS * 24;
+const GROUP: usize = 144;
+
+const _: () = assert!(GROUP.is_multiple_of(ROWS));
 
 /// A matrix in a slice.
 #[derive(Clone, Copy, Debug)]
@@ -235,24 +237,52 @@ impl Pass<'_> {
         panel: usize,
         rows: Range<usize>,
         out: &mut Out<'_>,
-        add: impl FnOnce(&[[f32; COLUMNS]], usize, &mut Tile),
+        add: impl Fn(&[[f32; COLUMNS]], usize, &mut Tile),
     ) {
         let column = panel * COLUMNS;
         let columns = COLUMNS.min(self.right.columns() - column);
+        let right = &self.right.panel(panel)[self.depth.clone()];
+        // Sizes that the compiler knows keep a whole tile in registers from start to end.
+        if rows.len() == ROWS && columns == COLUMNS {
+            let place = |row| (rows.start + row) * out.stride + column;
+            let mut tile: Tile = match self.start {
+                Start::Zero => [[0.0; COLUMNS]; ROWS],
+                Start::Bias(bias) => [part(&bias[column..]); ROWS],
+                Start::Sum => std::array::from_fn(|row| part(&out.values[place(row)..])),
+            };
+            add(right, COLUMNS, &mut tile);
+            for (row, values) in tile.iter().enumerate() {
+                out.values[place(row)..][..COLUMNS].copy_from_slice(values);
+            }
+        } else {
+            self.edge(rows, column..column + columns, out, |tile| {
+                add(right, columns, tile);
+            });
+        }
+    }
+
+    /// A tile at the edge of the result.
+    #[inline(always)]
+    fn edge(
+        &self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        out: &mut Out<'_>,
+        add: impl FnOnce(&mut Tile),
+    ) {
         let mut tile = match self.start {
-            Start::Bias(bias) => [part(&bias[column..column + columns]); ROWS],
+            Start::Bias(bias) => [part(&bias[columns.clone()]); ROWS],
             Start::Zero | Start::Sum => [[0.0; COLUMNS]; ROWS],
         };
-        let places = rows.map(|row| row * out.stride + column);
+        let places = rows.map(|row| row * out.stride + columns.start);
         if matches!(self.start, Start::Sum) {
             for (row, place) in tile.iter_mut().zip(places.clone()) {
-                *row = part(&out.values[place..place + columns]);
+                *row = part(&out.values[place..place + columns.len()]);
             }
         }
-        let right = &self.right.panel(panel)[self.depth.clone()];
-        add(right, columns, &mut tile);
+        add(&mut tile);
         for (row, place) in tile.iter().zip(places) {
-            let values = &mut out.values[place..place + columns];
+            let values = &mut out.values[place..place + columns.len()];
             match values.first_chunk_mut() {
                 Some(whole) => *whole = *row,
                 None => copy(row, values),

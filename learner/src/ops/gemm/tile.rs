@@ -20,34 +20,59 @@ pub(super) trait Kernel: Copy {
 pub(super) type Tile = [[f32; COLUMNS]; ROWS];
 
 #[cfg(target_arch = "wasm32")]
-pub(super) use browser::{COLUMNS, ROWS, in_registers, zipped};
+pub(super) use browser::{COLUMNS, in_registers};
 #[cfg(not(target_arch = "wasm32"))]
-pub(super) use native::{COLUMNS, ROWS, in_registers, zipped};
+pub(super) use native::{COLUMNS, in_registers};
+pub(super) use rows::{ROWS, zipped};
 
-/// Four rows of two vectors. More sums would leave V8 too few of its 16 registers: tiles of twelve
-/// run at half the speed.
-#[cfg(target_arch = "wasm32")]
-mod browser {
-    use std::arch::wasm32::*;
-    use std::array::from_fn;
-
-    use super::{Kernel, Tile, Work};
-
-    pub(in super::super) const ROWS: usize = 4;
-    pub(in super::super) const COLUMNS: usize = 8;
-
-    #[inline(always)]
-    pub(in super::super) fn in_registers(work: impl Work) {
-        work.run(Simd);
-    }
+/// Where a multiplication and an addition are one instruction: six rows of two vectors make 12
+/// sums, and a vector of each side at hand; V8 has 15 registers.
+#[cfg(any(not(target_arch = "wasm32"), target_feature = "relaxed-simd"))]
+mod rows {
+    pub(in super::super) const ROWS: usize = 6;
 
     #[inline(always)]
     pub(in super::super) fn zipped(
         rows: [&[f32]; ROWS],
     ) -> impl Iterator<Item = [f32; ROWS]> + Clone {
-        let [a, b, c, d] = rows;
-        let rows = a.iter().zip(b).zip(c).zip(d);
-        rows.map(|(((a, b), c), d)| [*a, *b, *c, *d])
+        let [a, b, c, d, e, f] = rows;
+        let rows = a.iter().zip(b).zip(c).zip(d).zip(e).zip(f);
+        rows.map(|(((((a, b), c), d), e), f)| [*a, *b, *c, *d, *e, *f])
+    }
+}
+
+/// Products need registers of their own where they are added by another instruction: two rows of
+/// four vectors.
+#[cfg(all(target_arch = "wasm32", not(target_feature = "relaxed-simd")))]
+mod rows {
+    pub(in super::super) const ROWS: usize = 2;
+
+    #[inline(always)]
+    pub(in super::super) fn zipped(
+        rows: [&[f32]; ROWS],
+    ) -> impl Iterator<Item = [f32; ROWS]> + Clone {
+        let [a, b] = rows;
+        a.iter().zip(b).map(|(a, b)| [*a, *b])
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+mod browser {
+    use std::arch::wasm32::*;
+    use std::array::from_fn;
+
+    use super::{Kernel, ROWS, Tile, Work};
+
+    const VECTORS: usize = if cfg!(target_feature = "relaxed-simd") {
+        2
+    } else {
+        4
+    };
+    pub(in super::super) const COLUMNS: usize = VECTORS * 4;
+
+    #[inline(always)]
+    pub(in super::super) fn in_registers(work: impl Work) {
+        work.run(Simd);
     }
 
     #[derive(Clone, Copy)]
@@ -59,22 +84,36 @@ mod browser {
             self,
             left: impl Iterator<Item = [f32; ROWS]> + Clone,
             right: &[[f32; COLUMNS]],
-            _: usize,
+            columns: usize,
             tile: &mut Tile,
         ) {
-            let mut sums = tile.map(|row| [load(&row, 0), load(&row, 4)]);
-            for (left, right) in left.zip(right) {
-                let right = [load(right, 0), load(right, 4)];
-                for (sums, left) in sums.iter_mut().zip(left) {
-                    let left = f32x4_splat(left);
-                    *sums = from_fn(|index| fused(left, right[index], sums[index]));
-                }
+            match columns > COLUMNS / 2 {
+                true => vectors::<VECTORS>(left, right, tile),
+                false => vectors::<{ VECTORS / 2 }>(left, right, tile),
             }
-            *tile = sums.map(|[low, high]| {
-                let [a, b, c, d] = lanes(low);
-                let [e, f, g, h] = lanes(high);
-                [a, b, c, d, e, f, g, h]
-            });
+        }
+    }
+
+    /// The first `N` vectors of every row.
+    #[inline(always)]
+    fn vectors<const N: usize>(
+        left: impl Iterator<Item = [f32; ROWS]>,
+        right: &[[f32; COLUMNS]],
+        tile: &mut Tile,
+    ) {
+        let of = |row: &[f32; COLUMNS]| -> [v128; N] { from_fn(|index| load(row, 4 * index)) };
+        let mut sums: [[v128; N]; ROWS] = from_fn(|row| of(&tile[row]));
+        for (left, right) in left.zip(right) {
+            let right = of(right);
+            for (sums, left) in sums.iter_mut().zip(left) {
+                let left = f32x4_splat(left);
+                *sums = from_fn(|index| fused(left, right[index], sums[index]));
+            }
+        }
+        for (row, sums) in tile.iter_mut().zip(sums) {
+            for (index, vector) in sums.into_iter().enumerate() {
+                row[4 * index..4 * index + 4].copy_from_slice(&lanes(vector));
+            }
         }
     }
 
@@ -103,29 +142,18 @@ mod browser {
     }
 }
 
-/// Six rows of 32 columns, two vectors of each at a time: 12 sums, which every processor has room
-/// for.
+/// 32 columns, two vectors of each row at a time.
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
     use pulp::{Arch, Simd, WithSimd};
 
-    use super::{Kernel, Tile, Work};
+    use super::{Kernel, ROWS, Tile, Work};
 
-    pub(in super::super) const ROWS: usize = 6;
     pub(in super::super) const COLUMNS: usize = 32;
 
     #[inline(always)]
     pub(in super::super) fn in_registers(work: impl Work) {
         Arch::new().dispatch(Dispatched(work));
-    }
-
-    #[inline(always)]
-    pub(in super::super) fn zipped(
-        rows: [&[f32]; ROWS],
-    ) -> impl Iterator<Item = [f32; ROWS]> + Clone {
-        let [a, b, c, d, e, f] = rows;
-        let rows = a.iter().zip(b).zip(c).zip(d).zip(e).zip(f);
-        rows.map(|(((((a, b), c), d), e), f)| [*a, *b, *c, *d, *e, *f])
     }
 
     struct Dispatched<W>(W);
