@@ -41,18 +41,18 @@ mod rows {
     }
 }
 
-/// Products need registers of their own where they are added by another instruction: two rows of
-/// four vectors.
+/// Products need registers of their own where they are added by another instruction.
 #[cfg(all(target_arch = "wasm32", not(target_feature = "relaxed-simd")))]
 mod rows {
-    pub(in super::super) const ROWS: usize = 2;
+    pub(in super::super) const ROWS: usize = 4;
 
     #[inline(always)]
     pub(in super::super) fn zipped(
         rows: [&[f32]; ROWS],
     ) -> impl Iterator<Item = [f32; ROWS]> + Clone {
-        let [a, b] = rows;
-        a.iter().zip(b).map(|(a, b)| [*a, *b])
+        let [a, b, c, d] = rows;
+        let rows = a.iter().zip(b).zip(c).zip(d);
+        rows.map(|(((a, b), c), d)| [*a, *b, *c, *d])
     }
 }
 
@@ -63,11 +63,7 @@ mod browser {
 
     use super::{Kernel, ROWS, Tile, Work};
 
-    const VECTORS: usize = if cfg!(target_feature = "relaxed-simd") {
-        2
-    } else {
-        4
-    };
+    const VECTORS: usize = 2;
     pub(in super::super) const COLUMNS: usize = VECTORS * 4;
 
     #[inline(always)]
