@@ -9,7 +9,7 @@ pub mod wire;
 use std::future::Future;
 
 use fl_core::adapter::Adapter;
-use learner::{Job, JobResult, LocalClient, Result, Step};
+use learner::{Encoded, Job, JobResult, Learner, LocalClient, Result, Step};
 
 /// Most workers of one client, whatever is asked for.
 pub const MOST_WORKERS: u32 = 32;
@@ -32,34 +32,39 @@ pub async fn step(client: &mut LocalClient, helpers: &impl Helpers) -> Result<St
     let workers = 1 + helpers.idle();
     if workers > 1
         && let Some(job) = client.job(workers)
+        && let Some((learner, texts)) = client.at_work()
     {
-        let result = share(client, &job, workers, helpers).await;
+        let result = share(learner, texts, &job, helpers).await;
         return client.complete(result);
     }
     client.step()
 }
 
-async fn share(
-    client: &LocalClient,
+/// Does [`Learner::run`] with what helpers there are.
+///
+/// # Errors
+/// Those of [`Learner::run`].
+pub async fn share(
+    learner: &Learner,
+    texts: &[Encoded],
     job: &Job,
-    workers: usize,
     helpers: &impl Helpers,
 ) -> Result<JobResult> {
-    let split = client.split(job, workers);
+    let split = job.split(texts, 1 + helpers.idle());
     let mut parts = split.parts.iter();
     // The lightest is for this worker, which has everything else to do too.
     let own = parts.next();
-    let asked = parts.map(|part| (part, helpers.ask(part, client.adapter())));
+    let asked = parts.map(|part| (part, helpers.ask(part, learner.current())));
     // All are sent before the work here begins.
     let asked: Vec<_> = asked.collect();
     let mut results = Vec::with_capacity(split.parts.len());
     if let Some(part) = own {
-        results.push(client.run(part)?);
+        results.push(learner.run(texts, part)?);
     }
     for (part, answer) in asked {
         results.push(match answer.await {
             Some(result) => result,
-            None => client.run(part)?,
+            None => learner.run(texts, part)?,
         });
     }
     split.join(results)

@@ -33,8 +33,8 @@ use crate::faults;
 use crate::host::{Frame, Host, Input, NotKept, SocketEvent};
 use crate::library::Library;
 use crate::messages::Event;
-pub use workers::HelperPort;
-use workers::{Crew, Round};
+use workers::Round;
+pub use workers::{Crew, HelperPort};
 
 /// Name of the browser's cache; another layout of what is in it gets another name.
 const CACHE: &str = "lpfl-files-1";
@@ -83,9 +83,14 @@ impl Client {
 
 /// The page's function for events.
 #[derive(Clone, Debug)]
-struct Page(Function);
+pub struct Page(Function);
 
 impl Page {
+    /// A function that takes an [`Event`].
+    pub fn new(emit: Function) -> Self {
+        Self(emit)
+    }
+
     fn emit(&self, event: &Event) {
         // By way of JSON, so that numbers and maps arrive as the declared types say.
         let value = serde_json::to_string(event).map(|text| JSON::parse(&text));
@@ -215,7 +220,7 @@ impl Host for Tab {
     }
 
     fn client_loaded(&self, client: &LocalClient) {
-        self.crew.prepare(client);
+        self.crew.prepare(client.learner(), &client.texts().all());
     }
 
     async fn fetch(

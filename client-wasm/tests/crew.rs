@@ -33,7 +33,7 @@ struct Answering {
 
 impl Answering {
     fn new(client: &LocalClient, count: usize, answers: usize) -> Self {
-        let setup = setup(client).unwrap();
+        let setup = setup(client.learner(), &client.texts().all()).unwrap();
         let helper = || RefCell::new(Helper::new(base(), &setup).unwrap());
         Self {
             helpers: (0..count).map(|_| helper()).collect(),
@@ -138,7 +138,7 @@ fn what_helpers_do_not_answer_is_done_by_the_client() {
 #[test]
 fn a_helper_refuses_what_is_not_its_client_s() {
     let client = client(&settings());
-    let setup = setup(&client).unwrap();
+    let setup = setup(client.learner(), &client.texts().all()).unwrap();
     assert!(matches!(
         Helper::new(base(), "{}"),
         Err(HelperError::Setup(_))
@@ -158,7 +158,7 @@ fn a_helper_refuses_what_is_not_its_client_s() {
     let mut answer = |ask: Ask| helper.answer(&ask.encode());
     let short = ask(Some(vec![0.0]), Job::Scores(vec![0]));
     assert!(matches!(answer(short), Err(HelperError::Wire(_))));
-    let mut values = values(client.adapter());
+    let mut values = values(client.learner().current());
     values[0] = f32::NAN;
     let infinite = ask(Some(values), Job::Scores(vec![0]));
     assert!(matches!(answer(infinite), Err(HelperError::Learner(_))));

@@ -7,9 +7,10 @@ use fl_core::settings::{RoomSettings, Texts};
 use fl_core::soft_labels::{SoftSet, softmax};
 
 use crate::error::LearnerError;
-use crate::job::{Job, JobResult, Split};
+use crate::job::{Job, JobResult};
 use crate::learner::Learner;
 use crate::model::BaseModel;
+use crate::prompt::Encoded;
 use crate::round::{ClientTexts, LocalRound, Step};
 use crate::texts::Row;
 use crate::{Result, texts};
@@ -182,24 +183,10 @@ impl LocalClient {
         self.round.as_ref()?.job(workers)
     }
 
-    /// The job in parts for so many workers: [`Job::split`].
-    pub fn split(&self, job: &Job, workers: usize) -> Split {
-        job.split(self.round.as_ref().map_or(&[], LocalRound::texts), workers)
-    }
-
-    /// Does a job of the round, or a part of one, here.
-    ///
-    /// # Errors
-    /// Those of [`Learner::run`], and [`LearnerError::Argument`] when no round has begun.
-    pub fn run(&self, job: &Job) -> Result<JobResult> {
-        let round = self.round.as_ref().ok_or_else(idle)?;
-        round.learner().ok_or_else(idle)?.run(round.texts(), job)
-    }
-
-    /// The adapter by which the round's next job is to be done.
-    pub fn adapter(&self) -> &Adapter {
-        let round = self.round.as_ref().and_then(LocalRound::learner);
-        round.unwrap_or(&self.learner).current()
+    /// What the round's next job is to be done by, and on: its learner and its texts.
+    pub fn at_work(&self) -> Option<(&Learner, &[Encoded])> {
+        let round = self.round.as_ref()?;
+        Some((round.learner()?, round.texts()))
     }
 
     /// Goes on with what the round's job came to; an error ends the round.

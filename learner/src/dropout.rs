@@ -41,9 +41,7 @@ impl Place {
     }
 
     /// The places of texts that are a whole batch.
-    pub(crate) fn of_all<'a>(
-        texts: impl IntoIterator<Item = &'a Encoded>,
-    ) -> impl Iterator<Item = Self> {
+    pub fn of_all<'a>(texts: impl IntoIterator<Item = &'a Encoded>) -> impl Iterator<Item = Self> {
         texts.into_iter().scan(Self::default(), |next, text| {
             let place = *next;
             *next = place.behind(text);

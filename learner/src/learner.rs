@@ -149,7 +149,8 @@ impl Learner {
         self.adapter.clone()
     }
 
-    pub(crate) fn current(&self) -> &Adapter {
+    /// The adapter as it is now, where it lies.
+    pub fn current(&self) -> &Adapter {
         &self.adapter
     }
 

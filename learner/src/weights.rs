@@ -7,16 +7,23 @@ use std::collections::BTreeMap;
 use candle_core::{Device, Tensor};
 use safetensors::Dtype;
 
+use crate::Result;
 use crate::error::{LearnerError, WEIGHTS};
-use crate::{Result, ops::FrozenLinear, ops::LayerNormWeights};
+use crate::ops::{Format, FrozenLinear, LayerNormWeights};
 
 use file::Tensors;
 pub use file::WeightFile;
 pub(crate) use file::to_f32;
 
+/// From so many bytes of weights on those in 16 bits stay as they are: half the memory then counts
+/// for more than the few percent that widening them in every product costs.
+const LARGE: usize = 64 << 20;
+
 /// The tensors of all files, read by name; counts the parameters it hands out.
 pub(crate) struct Weights<'a> {
     files: Vec<Tensors<'a>>,
+    /// Bytes of all tensors.
+    bytes: usize,
     /// What models saved without their head lack in front of every name, with its dot.
     prefix: &'static str,
     parameters: u64,
@@ -52,6 +59,7 @@ impl<'a> Weights<'a> {
             .collect::<Result<_>>()?;
         check_names(&files)?;
         Ok(Self {
+            bytes: files.iter().map(Tensors::bytes).sum(),
             files,
             prefix,
             parameters: 0,
@@ -117,6 +125,17 @@ impl<'a> Weights<'a> {
         Ok(Some(values))
     }
 
+    /// The format of 16 bits that this tensor stays in: that of the file, where the model is large.
+    fn half(&self, name: &str) -> Option<Format> {
+        let (file, name) = self.place(name)?;
+        match self.files[file].dtype(&name)? {
+            _ if self.bytes < LARGE => None,
+            Dtype::F16 => Some(Format::F16),
+            Dtype::BF16 => Some(Format::BF16),
+            _ => None,
+        }
+    }
+
     pub(crate) fn values(&mut self, names: &[&str], shape: &[usize]) -> Result<Vec<f32>> {
         if let Some(values) = self.find(names, shape)? {
             return Ok(values);
@@ -140,12 +159,14 @@ impl<'a> Weights<'a> {
         shape: [usize; 2],
         bias: Bias,
     ) -> Result<FrozenLinear> {
-        let weight = self.values(&[&format!("{name}.weight")], &shape)?;
+        let weight_name = format!("{name}.weight");
+        let weight = self.values(&[&weight_name], &shape)?;
         let bias = match bias {
             Bias::With => self.values(&[&format!("{name}.bias")], &shape[..1])?,
             Bias::Without => Vec::new(),
         };
-        Ok(FrozenLinear::new(&weight, shape, bias))
+        let half = self.half(&weight_name);
+        Ok(FrozenLinear::held(&weight, shape, bias, half))
     }
 
     /// `{name}.weight` and `{name}.bias`, called gamma and beta in models of 2018.

@@ -20,10 +20,10 @@ class Remote {
     };
   }
 
-  call(message, transfer = []) {
+  call(message) {
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
-      this.#worker.postMessage(message, transfer);
+      this.#worker.postMessage(message);
     });
   }
 
@@ -32,30 +32,17 @@ class Remote {
   }
 }
 
-/** Engines by the key that the measuring program gave them: each the workers it is made of. */
+/** Engines by the key that the measuring program gave them. */
 const engines = new Map();
 
-/** Opens an engine. One of ours with two workers is two of them with a channel between. */
 async function open({ key, engine, work, workers }) {
-  const script = `/engines/${engine}.js`;
-  const split = engine === 'lpfl' && workers === 2;
-  const remotes = split ? [new Remote(script), new Remote(script)] : [new Remote(script)];
-  engines.set(key, remotes);
-  if (!split) {
-    return remotes[0].call({ op: 'open', work, workers });
-  }
-  const { port1, port2 } = new MessageChannel();
-  const [answer] = await Promise.all([
-    remotes[0].call({ op: 'open', work, half: 0, port: port1 }, [port1]),
-    remotes[1].call({ op: 'open', work, half: 1, port: port2 }, [port2]),
-  ]);
-  return answer;
+  const remote = new Remote(`/engines/${engine}.js`);
+  engines.set(key, remote);
+  return remote.call({ op: 'open', work, workers });
 }
 
 function close({ key }) {
-  for (const remote of engines.get(key) ?? []) {
-    remote.end();
-  }
+  engines.get(key)?.end();
   engines.delete(key);
 }
 
@@ -67,9 +54,7 @@ async function obey(order) {
       return close(order);
     default: {
       const { key, ...message } = order;
-      // Every worker of an engine does the same steps; the first one's answer is the engine's.
-      const answers = await Promise.all(engines.get(key).map((remote) => remote.call(message)));
-      return answers[0];
+      return engines.get(key).call(message);
     }
   }
 }

@@ -1,14 +1,20 @@
 //! The engines as JavaScript sees them.
 
 use std::fmt::Display;
+use std::rc::Rc;
 
+use client_wasm::js::{Crew, Page};
+use js_sys::Function;
 use wasm_bindgen::prelude::*;
 
 use crate::{Candle, Files, Lpfl};
 
-/// Our learner.
+/// Our learner, and the client's own pool of workers.
 #[wasm_bindgen(js_name = Lpfl)]
-pub struct JsLpfl(Lpfl);
+pub struct JsLpfl {
+    engine: Lpfl,
+    crew: Rc<Crew>,
+}
 
 /// Plain candle.
 #[wasm_bindgen(js_name = Candle)]
@@ -67,35 +73,56 @@ impl WorkFiles {
 
 #[wasm_bindgen(js_class = Lpfl)]
 impl JsLpfl {
-    /// Reads the work.
+    /// Reads the work. `emit` and `spawn` are as for the client.
     #[wasm_bindgen(constructor)]
-    pub fn new(files: WorkFiles) -> Result<Self, JsError> {
-        Lpfl::new(&files.files()).map(Self).map_err(words)
+    pub fn new(files: WorkFiles, emit: Function, spawn: Function) -> Result<Self, JsError> {
+        let crew = Crew::new(Page::new(emit), Some(spawn));
+        let model: [(&str, &[u8]); 3] = [
+            ("config.json", &files.config),
+            ("tokenizer.json", &files.tokenizer),
+            ("model.safetensors", &files.weights),
+        ];
+        crew.share_model(&model);
+        Ok(Self {
+            engine: Lpfl::new(&files.files()).map_err(words)?,
+            crew: Rc::new(crew),
+        })
+    }
+
+    /// Prepares helpers, so that this many workers share the work.
+    pub fn share(&self, workers: u32) {
+        self.crew.allow(workers);
+        self.crew
+            .prepare(self.engine.learner(), self.engine.texts());
     }
 
     /// Back to the first adapter.
     pub fn reset(&mut self) {
-        self.0.reset();
+        self.engine.reset();
     }
 
-    /// Probabilities of the batch's prompts from `start` to before `end`.
-    pub fn infer(&self, number: usize, start: usize, end: usize) -> Result<Vec<f32>, JsError> {
-        self.0.infer(number, start..end).map_err(words)
+    /// Probabilities of the batch's prompts.
+    pub fn infer(&self, number: usize) -> Result<Vec<f32>, JsError> {
+        self.engine.infer(number).map_err(words)
+    }
+
+    /// The same with helpers.
+    #[wasm_bindgen(js_name = inferTogether)]
+    pub async fn infer_together(&self, number: usize) -> Result<Vec<f32>, JsError> {
+        let done = self.engine.infer_with(number, &*self.crew).await;
+        done.map_err(words)
     }
 
     /// A step; its loss.
     pub fn train(&mut self, number: usize) -> Result<f32, JsError> {
-        self.0.train(number).map_err(words)
+        self.engine.train(number).map_err(words)
     }
 
-    /// Loss, weight and gradient of the batch's prompts from `start` to before `end`.
-    pub fn gradient(&self, number: usize, start: usize, end: usize) -> Result<Vec<f32>, JsError> {
-        self.0.gradient(number, start..end).map_err(words)
-    }
-
-    /// A step along the mean of two gradients; its loss.
-    pub fn apply(&mut self, one: &[f32], other: &[f32]) -> Result<f32, JsError> {
-        self.0.apply(one, other).map_err(words)
+    /// The same with helpers.
+    #[wasm_bindgen(js_name = trainTogether)]
+    pub async fn train_together(&mut self, number: usize) -> Result<f32, JsError> {
+        let done = self.engine.train_with(number, &*self.crew).await;
+        done.map_err(words)
     }
 }
 

@@ -35,14 +35,9 @@ pub enum Error {
         /// Token ids by the learner.
         got: Vec<u32>,
     },
-    /// A gradient from another worker that does not fit.
-    #[error("a gradient has {got} numbers, expected {expected}")]
-    Gradient {
-        /// Numbers of this model's gradient.
-        expected: usize,
-        /// Numbers given.
-        got: usize,
-    },
+    /// Workers gave scores for a gradient, or the other way round.
+    #[error("a job came to another kind of result than it asks for")]
+    Result,
     /// The learner failed.
     #[error(transparent)]
     Learner(#[from] learner::LearnerError),

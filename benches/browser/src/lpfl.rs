@@ -1,9 +1,11 @@
-//! Our learner at the work, alone or with its share of each batch.
+//! Our learner at the work, alone or with helpers.
 
-use std::ops::Range;
-
+use client_wasm::crew::{self, Helpers};
 use fl_core::soft_labels::softmax;
-use learner::{BaseModel, Example, Gradient, Learner, Noise, Trainer, peft};
+use learner::{
+    BaseModel, Batch, BatchRow, Encoded, Example, Job, JobResult, Learner, Noise, Place, Trainer,
+    peft,
+};
 
 use crate::work::{Files, Work, batch};
 use crate::{Error, Result};
@@ -17,7 +19,11 @@ pub struct Lpfl {
     work: Work,
     first: Learner,
     trainer: Trainer,
+    /// The prompts of all batches.
+    texts: Vec<Encoded>,
     batches: Vec<Vec<Example>>,
+    /// Of each batch its first prompt among all.
+    starts: Vec<usize>,
 }
 
 impl Lpfl {
@@ -31,9 +37,11 @@ impl Lpfl {
         let adapter = peft::read(&base, files.adapter_config, files.adapter)?.adapter;
         let mut learner = Learner::new(base, &work.task, &work.lora)?;
         learner.load(&adapter)?;
-        let examples = work.batches.iter().map(|batch| {
-            let prompts = batch.prompts.iter();
-            let examples = prompts.map(|prompt| {
+        let (mut texts, mut batches, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+        for batch in &work.batches {
+            starts.push(texts.len());
+            let mut examples = Vec::new();
+            for prompt in &batch.prompts {
                 let encoded = learner.encode(&prompt.text);
                 let got = encoded.prompts().first().map(|cloze| cloze.ids());
                 if got != Some(&prompt.ids) {
@@ -43,16 +51,29 @@ impl Lpfl {
                         got: got.unwrap_or_default().to_vec(),
                     });
                 }
-                Ok(Example::gold(encoded, prompt.label, learner.labels()))
-            });
-            examples.collect::<Result<Vec<_>>>()
-        });
+                texts.push(encoded.clone());
+                examples.push(Example::gold(encoded, prompt.label, learner.labels()));
+            }
+            batches.push(examples);
+        }
         Ok(Self {
-            batches: examples.collect::<Result<_>>()?,
             trainer: Trainer::new(learner.clone(), &work.training, STEPS),
             first: learner,
             work,
+            texts,
+            batches,
+            starts,
         })
+    }
+
+    /// The learner with the first adapter.
+    pub fn learner(&self) -> &Learner {
+        &self.first
+    }
+
+    /// The prompts of all batches, which helpers have too.
+    pub fn texts(&self) -> &[Encoded] {
+        &self.texts
     }
 
     /// Back to the first adapter, with a fresh optimizer.
@@ -60,21 +81,27 @@ impl Lpfl {
         self.trainer = Trainer::new(self.first.clone(), &self.work.training, STEPS);
     }
 
-    /// The probability of each label of these prompts of the batch of this number.
+    /// The probability of each label of each prompt of the batch of this number.
     ///
     /// # Errors
     /// A batch that the work does not have, or a computation that fails.
-    pub fn infer(&self, number: usize, part: Range<usize>) -> Result<Vec<f32>> {
-        let examples = self.part(number, part)?;
-        let texts: Vec<_> = examples
-            .iter()
-            .map(|example| example.encoded.clone())
-            .collect();
-        let scores = self.first.scores(&texts)?;
-        Ok(scores
-            .iter()
-            .flat_map(|scores| softmax(scores, 1.0))
-            .collect())
+    pub fn infer(&self, number: usize) -> Result<Vec<f32>> {
+        match self.first.run(&self.texts, &self.scoring(number)?)? {
+            JobResult::Scores(scores) => Ok(probabilities(&scores)),
+            JobResult::Gradient(_) => Err(Error::Result),
+        }
+    }
+
+    /// The same with helpers.
+    ///
+    /// # Errors
+    /// Those of [`Self::infer`].
+    pub async fn infer_with(&self, number: usize, helpers: &impl Helpers) -> Result<Vec<f32>> {
+        let job = self.scoring(number)?;
+        match crew::share(&self.first, &self.texts, &job, helpers).await? {
+            JobResult::Scores(scores) => Ok(probabilities(&scores)),
+            JobResult::Gradient(_) => Err(Error::Result),
+        }
     }
 
     /// A step on the batch of this number; its loss before the step.
@@ -86,60 +113,41 @@ impl Lpfl {
         Ok(self.trainer.step(examples)?.loss)
     }
 
-    /// The gradient of these prompts of the batch of this number: their loss, their weight, and
-    /// the values of every matrix in the order of the names.
+    /// The same with helpers.
     ///
     /// # Errors
-    /// A batch that the work does not have, or a computation that fails.
-    pub fn gradient(&self, number: usize, part: Range<usize>) -> Result<Vec<f32>> {
-        let noise = Noise {
-            step: self.trainer.steps(),
-            ..Noise::default()
-        };
-        let learner = self.trainer.learner();
-        let gradient = learner.training_gradient(self.part(number, part)?, noise)?;
-        let mut numbers = vec![gradient.loss, gradient.weight];
-        let matrices = gradient.matrices.matrices.into_values();
-        numbers.extend(matrices.flat_map(|matrix| matrix.values));
-        Ok(numbers)
-    }
-
-    /// A step along the weighted mean of two workers' gradients; the mean loss.
-    ///
-    /// # Errors
-    /// Gradients of another model.
-    pub fn apply(&mut self, one: &[f32], other: &[f32]) -> Result<f32> {
-        let mut matrices = self.trainer.learner().adapter();
-        let values = matrices.matrices.values();
-        let expected = 2 + values.map(|matrix| matrix.values.len()).sum::<usize>();
-        for gradient in [one, other] {
-            let got = gradient.len();
-            if got != expected {
-                return Err(Error::Gradient { expected, got });
-            }
-        }
-        let weight = one[1] + other[1];
-        let (share, rest) = (one[1] / weight, other[1] / weight);
-        let mut means = one.iter().zip(other).map(|(a, b)| a * share + b * rest);
-        let loss = means.next().unwrap_or_default();
-        let values = matrices.matrices.values_mut();
-        for (value, mean) in values
-            .flat_map(|matrix| &mut matrix.values)
-            .zip(means.skip(1))
-        {
-            *value = mean;
-        }
-        let gradient = Gradient {
-            loss,
-            weight,
-            matrices,
-        };
-        Ok(self.trainer.apply(gradient)?.loss)
-    }
-
-    fn part(&self, number: usize, part: Range<usize>) -> Result<&[Example]> {
+    /// Those of [`Self::train`].
+    pub async fn train_with(&mut self, number: usize, helpers: &impl Helpers) -> Result<f32> {
         let examples = batch(&self.batches, number)?;
-        let end = part.end.min(examples.len());
-        Ok(&examples[part.start.min(end)..end])
+        let places = Place::of_all(examples.iter().map(|example| &example.encoded));
+        let row = |(text, (example, place)): (usize, (&Example, Place))| BatchRow {
+            text: text as u32,
+            target: example.target.clone(),
+            weight: example.weight,
+            place,
+        };
+        let pairs = (self.starts[number]..).zip(examples.iter().zip(places));
+        let job = Job::Gradient(Batch {
+            rows: pairs.map(row).collect(),
+            noise: Noise {
+                step: self.trainer.steps(),
+                ..Noise::default()
+            },
+        });
+        match crew::share(self.trainer.learner(), &self.texts, &job, helpers).await? {
+            JobResult::Gradient(gradient) => Ok(self.trainer.apply(gradient)?.loss),
+            JobResult::Scores(_) => Err(Error::Result),
+        }
     }
+
+    fn scoring(&self, number: usize) -> Result<Job> {
+        let first = *batch(&self.starts, number)? as u32;
+        let count = batch(&self.batches, number)?.len() as u32;
+        Ok(Job::Scores((first..first + count).collect()))
+    }
+}
+
+fn probabilities(scores: &[Vec<f32>]) -> Vec<f32> {
+    let probabilities = scores.iter().map(|scores| softmax(scores, 1.0));
+    probabilities.flatten().collect()
 }

@@ -101,8 +101,7 @@ impl Drop for InTab {
 /// Our learner in this process.
 pub struct Native {
     engine: Lpfl,
-    /// Prompts of each batch.
-    batches: Vec<usize>,
+    batches: usize,
 }
 
 impl Native {
@@ -111,17 +110,16 @@ impl Native {
     /// # Errors
     /// A file that does not fit.
     pub fn open(folder: &Folder) -> Result<Self> {
-        let batches = folder.work.batches.iter();
         Ok(Self {
             engine: Lpfl::new(&folder.files())?,
-            batches: batches.map(|batch| batch.prompts.len()).collect(),
+            batches: folder.work.batches.len(),
         })
     }
 
     fn step(&mut self, kind: Kind, index: usize) -> Result<Vec<f32>> {
-        let number = index % self.batches.len();
+        let number = index % self.batches;
         Ok(match kind {
-            Kind::Infer => self.engine.infer(number, 0..self.batches[number])?,
+            Kind::Infer => self.engine.infer(number)?,
             Kind::Train => vec![self.engine.train(number)?],
         })
     }

@@ -175,7 +175,7 @@ impl<'a> Bench<'a> {
 
     fn thorough(&self) -> Result<()> {
         let asked = &self.arguments.works;
-        let names = [Name::Mini, Name::Small, Name::Real].into_iter();
+        let names = [Name::Mini, Name::Small, Name::Real, Name::Base].into_iter();
         let names: Vec<Name> = names
             .filter(|name| asked.is_empty() || asked.contains(name))
             .collect();
@@ -216,7 +216,6 @@ impl<'a> Bench<'a> {
         let mut entries = vec![
             self.in_tab(folder, "lpfl", 1, BOTH)?,
             self.in_tab(folder, "lpfl", 2, BOTH)?,
-            self.in_tab(folder, "candle", 1, BOTH)?,
             Entry {
                 engine: Box::new(Native::open(folder)?),
                 name: "lpfl-native",
@@ -224,6 +223,10 @@ impl<'a> Bench<'a> {
                 kinds: BOTH,
             },
         ];
+        if folder.name == Name::Base {
+            return Ok(entries);
+        }
+        entries.insert(2, self.in_tab(folder, "candle", 1, BOTH)?);
         if folder.name == Name::Real {
             return Ok(entries);
         }

@@ -1,6 +1,8 @@
 //! A random masked BERT with a tokenizer of its own, the same for the same shape.
 
-use learner::testing::{self, SPECIAL, pack};
+use half::f16;
+use learner::testing::{self, SPECIAL, pack, pack_as};
+use safetensors::Dtype;
 use serde_json::json;
 
 /// Sizes of a model.
@@ -11,6 +13,8 @@ pub struct Shape {
     pub heads: usize,
     pub intermediate: usize,
     pub vocabulary: usize,
+    /// Whether the file's numbers have 16 bits.
+    pub half: bool,
 }
 
 /// Four layers of 256.
@@ -20,6 +24,7 @@ pub const MINI: Shape = Shape {
     heads: 4,
     intermediate: 1024,
     vocabulary: 8192,
+    half: false,
 };
 
 /// Six layers of 384.
@@ -29,6 +34,17 @@ pub const SMALL: Shape = Shape {
     heads: 12,
     intermediate: 1536,
     vocabulary: 30_522,
+    half: false,
+};
+
+/// The shape of BERT-base (Devlin et al. 2019), in the 16 bits that it is handed out in.
+pub const BASE: Shape = Shape {
+    layers: 12,
+    hidden: 768,
+    heads: 12,
+    intermediate: 3072,
+    vocabulary: 30_522,
+    half: true,
 };
 
 /// Most tokens of a prompt.
@@ -107,6 +123,13 @@ impl Shape {
             intermediate: self.intermediate,
             positions: POSITIONS,
         };
-        pack(&testing::weights_for(shape, self.vocabulary, seed))
+        let tensors = testing::weights_for(shape, self.vocabulary, seed);
+        match self.half {
+            false => pack(&tensors),
+            true => pack_as(&tensors, Dtype::F16, |values| {
+                let halves = values.iter().map(|value| f16::from_f32(*value));
+                halves.flat_map(f16::to_le_bytes).collect()
+            }),
+        }
     }
 }

@@ -13,7 +13,7 @@ use learner::{BaseModel, Learner, peft, texts};
 use rand::RngExt as _;
 
 use super::flops::Sizes;
-use super::random::{MINI, SMALL, Shape};
+use super::random::{BASE, MINI, SMALL, Shape};
 
 /// Prompts of a batch.
 const BATCH: usize = 8;
@@ -33,6 +33,8 @@ pub enum Name {
     Small,
     /// The bundled model on bundled reviews with their real lengths, in batches of 8
     Real,
+    /// BERT-base's shape with random weights in f16; 8 sequences of 64 tokens, ours alone
+    Base,
 }
 
 /// A work's folder, and what must be known of it.
@@ -66,6 +68,7 @@ impl Name {
             Self::Mini => "MINI",
             Self::Small => "SMALL",
             Self::Real => "REAL",
+            Self::Base => "BASE",
         }
     }
 
@@ -80,6 +83,7 @@ impl Name {
         let [config, tokenizer, weights] = match self {
             Self::Mini => generate(MINI),
             Self::Small => generate(SMALL),
+            Self::Base => generate(BASE),
             Self::Real => {
                 let part = |name: &str| read(bundled.model.join(name));
                 let (config, tokenizer) = (part("config.json")?, part("tokenizer.json")?);
@@ -93,6 +97,7 @@ impl Name {
         let texts = match self {
             Self::Mini => random_texts(MINI),
             Self::Small => random_texts(SMALL),
+            Self::Base => random_texts(BASE),
             Self::Real => {
                 let bytes = read(bundled.corpora.join("reviews/train.csv"))?;
                 reviews(&bytes, &task)?

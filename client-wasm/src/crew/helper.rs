@@ -2,7 +2,7 @@
 
 use fl_core::settings::LoraSettings;
 use fl_core::task::Task;
-use learner::{BaseModel, Encoded, Learner, LearnerError, LocalClient, Tuning};
+use learner::{BaseModel, Encoded, Learner, LearnerError, Tuning};
 use serde::{Deserialize, Serialize};
 
 use super::wire::{self, Answer, Ask, WireError};
@@ -31,9 +31,8 @@ pub enum HelperError {
     Wire(#[from] WireError),
 }
 
-/// The setup of a client's helpers; none where the client trains what helpers do not.
-pub fn setup(client: &LocalClient) -> Option<String> {
-    let learner = client.learner();
+/// The setup of helpers on these texts; none where the learner trains what helpers do not.
+pub fn setup(learner: &Learner, texts: &[Encoded]) -> Option<String> {
     let Tuning::Lora(lora) = learner.tuning() else {
         return None;
     };
@@ -47,7 +46,7 @@ pub fn setup(client: &LocalClient) -> Option<String> {
         task: learner.task().clone(),
         lora: lora.clone(),
         offsets: learner.offsets().to_vec(),
-        texts: client.texts().all().iter().map(prompts).collect(),
+        texts: texts.iter().map(prompts).collect(),
     };
     serde_json::to_string(&setup).ok()
 }

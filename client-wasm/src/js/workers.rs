@@ -10,7 +10,7 @@ use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use gloo_timers::future::TimeoutFuture;
 use js_sys::{Array, Function, Reflect, Uint8Array, Uint32Array};
-use learner::{BaseModel, Job, JobResult, LocalClient, WeightFile};
+use learner::{BaseModel, Encoded, Job, JobResult, Learner, WeightFile};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, MessageChannel, MessageEvent, MessagePort};
@@ -29,7 +29,7 @@ const LATE_ANSWERS: u32 = 3;
 
 /// The client's side: its helpers, made when there is a client to help.
 #[derive(Debug)]
-pub(super) struct Crew {
+pub struct Crew {
     page: Page,
     /// Makes a Worker of `helper.ts`: takes a port for it and the compiled module, and returns a
     /// function that ends it. Without one there are no helpers.
@@ -77,7 +77,8 @@ enum State {
 }
 
 impl Crew {
-    pub(super) fn new(page: Page, spawn: Option<Function>) -> Self {
+    /// No helpers yet. `spawn` is as for [`Client`](super::Client::new); `page` hears how many there are.
+    pub fn new(page: Page, spawn: Option<Function>) -> Self {
         Self {
             page,
             spawn,
@@ -90,14 +91,16 @@ impl Crew {
         }
     }
 
-    pub(super) fn allow(self: &Rc<Self>, workers: u32) {
+    /// Lets so many workers share the work, the own one among them.
+    pub fn allow(self: &Rc<Self>, workers: u32) {
         self.allowed
             .set(workers.clamp(1, MOST_WORKERS) as usize - 1);
         self.fill();
         self.tell(Round::GoesOn);
     }
 
-    pub(super) fn share_model(&self, files: &[(&str, &[u8])]) {
+    /// Keeps the files of the model for helpers: configuration, tokenizer, weights.
+    pub fn share_model(&self, files: &[(&str, &[u8])]) {
         if self.spawn.is_none() {
             return;
         }
@@ -113,12 +116,12 @@ impl Crew {
         self.helpers.take();
     }
 
-    pub(super) fn prepare(self: &Rc<Self>, client: &LocalClient) {
+    /// Prepares helpers for work on these texts; they start as they can.
+    pub fn prepare(self: &Rc<Self>, learner: &Learner, texts: &[Encoded]) {
         if self.spawn.is_none() {
             return;
         }
-        let learner = client.learner();
-        let setup = helper::setup(client).map(|text| Setup {
+        let setup = helper::setup(learner, texts).map(|text| Setup {
             text,
             layout: Rc::new(learner.layout()),
             labels: learner.labels(),

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::gemm::{Out, Packed, Start, View, multiply, multiply_packed};
+use super::gemm::{Format, Out, Packed, Start, View, multiply, multiply_packed};
 use super::{output, read, values, with_values};
 
 /// y = x Wᵀ + b with W (out, in) and b (out) frozen: the backward pass makes dx = dy W only.
@@ -22,15 +22,28 @@ struct Frozen {
     /// W, as the backward pass reads it: packed at its first use, as scoring has none.
     backward: OnceLock<Packed>,
     bias: Vec<f32>,
+    /// The format of 16 bits that both are held in, if any.
+    half: Option<Format>,
 }
 
 impl FrozenLinear {
     /// `weight` is (out, in), row after row, `bias` as long as out, or empty for none.
-    pub(crate) fn new(weight: &[f32], [output, input]: [usize; 2], bias: Vec<f32>) -> Self {
+    pub(crate) fn new(weight: &[f32], shape: [usize; 2], bias: Vec<f32>) -> Self {
+        Self::held(weight, shape, bias, None)
+    }
+
+    /// The same with the weights held in a format of 16 bits, which `weight` fits exactly.
+    pub(crate) fn held(
+        weight: &[f32],
+        [output, input]: [usize; 2],
+        bias: Vec<f32>,
+        half: Option<Format>,
+    ) -> Self {
         Self(Arc::new(Frozen {
-            forward: Packed::new(View::new(weight, output, input).transposed()),
+            forward: pack(View::new(weight, output, input).transposed(), half),
             backward: OnceLock::new(),
             bias,
+            half,
         }))
     }
 
@@ -80,7 +93,7 @@ impl FrozenLinear {
         let (output, input) = self.widths();
         let backward = self.0.backward.get_or_init(|| {
             let weight = self.weight();
-            Packed::new(View::new(&weight, output, input))
+            pack(View::new(&weight, output, input), self.0.half)
         });
         product_of(rows(dy, output), backward, Start::Zero)
     }
@@ -92,6 +105,13 @@ impl FrozenLinear {
             &[rows, width] if width == inputs => Ok(rows),
             _ => bail!("linear layer: expected (N, {inputs}), got {layout:?}"),
         }
+    }
+}
+
+fn pack(matrix: View<'_>, half: Option<Format>) -> Packed {
+    match half {
+        Some(format) => Packed::half(matrix, format),
+        None => Packed::new(matrix),
     }
 }
 
@@ -358,6 +378,24 @@ pub(crate) mod tests {
                     assert_close(&ours, &theirs, 5e-5);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn weights_of_16_bits_give_the_same() {
+        for format in [Format::F16, Format::BF16] {
+            // Sixteenths fit both formats.
+            let weight = (random((33, 70), 1) * 16.0).unwrap().round().unwrap();
+            let weight: Vec<f32> = weight.flatten_all().unwrap().to_vec1().unwrap();
+            let bias = vec![0.5; 33];
+            let half = FrozenLinear::held(&weight, [33, 70], bias.clone(), Some(format));
+            let full = FrozenLinear::new(&weight, [33, 70], bias);
+            assert_eq!(half.weight(), weight);
+            let x = Var::from_tensor(&random((300, 70), 2)).unwrap();
+            let dy = random((300, 33), 3);
+            let (ours, theirs) = (half.forward(&x).unwrap(), full.forward(&x).unwrap());
+            assert_close(&ours, &theirs, 0.0);
+            assert_close(&gradient(&ours, &dy, &x), &gradient(&theirs, &dy, &x), 0.0);
         }
     }
 

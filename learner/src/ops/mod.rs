@@ -17,6 +17,7 @@ mod trained;
 pub(crate) use activation::Activation;
 pub(crate) use attention::{Attention, Queries};
 pub(crate) use feed_forward::FeedForward;
+pub(crate) use gemm::Format;
 pub(crate) use layer_norm::{AddLayerNorm, LayerNorm, LayerNormWeights};
 pub(crate) use linear::{FrozenLinear, LoraLinear};
 pub(crate) use rotary::{Angles, Rotary};

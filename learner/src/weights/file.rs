@@ -90,6 +90,15 @@ impl<'a> Tensors<'a> {
         self.metadata.offset_keys()
     }
 
+    /// Bytes of all tensors.
+    pub(super) fn bytes(&self) -> usize {
+        self.metadata.data_len()
+    }
+
+    pub(super) fn dtype(&self, tensor: &str) -> Option<Dtype> {
+        Some(self.metadata.info(tensor)?.dtype)
+    }
+
     pub(super) fn has(&self, tensor: &str) -> bool {
         self.metadata.info(tensor).is_some()
     }

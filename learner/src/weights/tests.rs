@@ -2,8 +2,11 @@
 
 use std::io::{Cursor, Read, Result as IoResult, Seek, SeekFrom};
 
+use safetensors::Dtype;
+
+use crate::ops::Format;
 use crate::testing::{self, Files, NamedTensor, Shape};
-use crate::weights::WeightFile;
+use crate::weights::{Bias, LARGE, WeightFile, Weights};
 use crate::{BaseModel, Learner, LearnerError};
 
 fn halves() -> [Vec<NamedTensor>; 2] {
@@ -39,6 +42,44 @@ fn order_of_shards_does_not_matter() {
         assert_eq!(sharded.parameters(), whole.parameters());
         assert_eq!(scores(sharded), scores(whole.clone()));
     }
+}
+
+#[test]
+fn a_large_models_halves_stay_halves() {
+    use half::{bf16, f16};
+
+    let name = "bert.encoder.layer.0.attention.self.query";
+    let narrow = |value: &f32| f16::from_f32(*value).to_le_bytes();
+    let brain = |value: &f32| bf16::from_f32(*value).to_le_bytes();
+    let tensors = testing::weights(Shape::TINY, 3);
+    for (dtype, bytes) in [
+        (Dtype::F32, testing::pack(&tensors)),
+        (Dtype::F16, pack_with(&tensors, Dtype::F16, narrow)),
+        (Dtype::BF16, pack_with(&tensors, Dtype::BF16, brain)),
+    ] {
+        let read = |bytes_of_all: Option<usize>| {
+            let file = WeightFile::from_bytes("model.safetensors", &bytes);
+            let mut weights = Weights::new([file], "bert.").unwrap();
+            weights.bytes = bytes_of_all.unwrap_or(weights.bytes);
+            let format = weights.half(&format!("{name}.weight"));
+            (format, weights.linear(name, [32, 32], Bias::With).unwrap())
+        };
+        let ((small, whole), (large, held)) = (read(None), read(Some(LARGE)));
+        assert_eq!(small, None);
+        let expected = match dtype {
+            Dtype::F16 => Some(Format::F16),
+            Dtype::BF16 => Some(Format::BF16),
+            _ => None,
+        };
+        assert_eq!(large, expected);
+        assert_eq!(held.weight(), whole.weight());
+    }
+}
+
+fn pack_with(tensors: &[NamedTensor], dtype: Dtype, narrow: impl Fn(&f32) -> [u8; 2]) -> Vec<u8> {
+    testing::pack_as(tensors, dtype, |values| {
+        values.iter().flat_map(&narrow).collect()
+    })
 }
 
 #[test]

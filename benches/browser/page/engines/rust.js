@@ -23,7 +23,7 @@ async function load(folder, usable) {
   const bindings = await import(script);
   const { memory } = await bindings.default({ module_or_path: `${folder}/browser_bench_bg.wasm` });
   const detail = folder === '/pkg' ? 'plain SIMD build' : 'relaxed SIMD build';
-  return { bindings, memory, detail };
+  return { bindings, memory, folder, detail };
 }
 
 /** The work's files for one engine, which takes them over. */

@@ -4,12 +4,14 @@
 //! side is read where it lies. A tile of the result stays in registers while the inner dimension
 //! passes (Goto and van de Geijn 2008, doi 10.1145/1356052.1356053).
 
+mod half;
 mod packed;
 mod tile;
 
 use std::cell::RefCell;
 use std::ops::Range;
 
+pub(crate) use self::half::Format;
 pub(crate) use packed::Packed;
 use tile::{COLUMNS, Kernel, ROWS, Tile, in_registers};
 
@@ -17,7 +19,7 @@ use tile::{COLUMNS, Kernel, ROWS, Tile, in_registers};
 const DEPTH: usize = 512;
 
 /// Rows of the left side that meet one panel after the other: they stay in the second cache.
-const GROUP: usize = 144;
+const GROUP: usize = 288;
 
 const _: () = assert!(GROUP.is_multiple_of(ROWS));
 
@@ -97,6 +99,8 @@ pub(crate) enum Start<'a> {
 thread_local! {
     /// A left side that lies by columns, as a tile reads it.
     static TURNED: RefCell<Vec<[f32; ROWS]>> = const { RefCell::new(Vec::new()) };
+    /// A piece of a panel of 16-bit numbers, widened.
+    static WIDE: RefCell<Vec<[f32; COLUMNS]>> = const { RefCell::new(Vec::new()) };
     /// A right side that is used once.
     static PANELS: RefCell<Packed> = const { RefCell::new(Packed::empty()) };
 }
@@ -172,9 +176,24 @@ impl tile::Work for Product<'_> {
 impl Pass<'_> {
     #[inline(always)]
     fn group(&self, rows: Range<usize>, out: &mut Out<'_>, kernel: impl Kernel) {
+        WIDE.with_borrow_mut(
+            #[inline(always)]
+            |wide| self.group_with(wide, rows, out, kernel),
+        );
+    }
+
+    #[inline(always)]
+    fn group_with(
+        &self,
+        wide: &mut Vec<[f32; COLUMNS]>,
+        rows: Range<usize>,
+        out: &mut Out<'_>,
+        kernel: impl Kernel,
+    ) {
         match self.left.lie {
             Lie::ByRows(stride) => {
                 for panel in 0..self.right.panels() {
+                    let right = self.right.panel(panel, self.depth.clone(), wide);
                     for first in rows.clone().step_by(ROWS) {
                         let count = ROWS.min(rows.end - first);
                         let slices = self.slices(first, count, stride);
@@ -183,7 +202,7 @@ impl Pass<'_> {
                             first..first + count,
                             out,
                             #[inline(always)]
-                            |right, columns, tile| {
+                            |columns, tile| {
                                 kernel.add(tile::zipped(slices), right, columns, tile);
                             },
                         );
@@ -195,12 +214,13 @@ impl Pass<'_> {
                     let count = ROWS.min(rows.end - first);
                     self.turn(first, count, stride, turned);
                     for panel in 0..self.right.panels() {
+                        let right = self.right.panel(panel, self.depth.clone(), wide);
                         self.tile(
                             panel,
                             first..first + count,
                             out,
                             #[inline(always)]
-                            |right, columns, tile| {
+                            |columns, tile| {
                                 kernel.add(turned.iter().copied(), right, columns, tile);
                             },
                         );
@@ -237,11 +257,10 @@ impl Pass<'_> {
         panel: usize,
         rows: Range<usize>,
         out: &mut Out<'_>,
-        add: impl Fn(&[[f32; COLUMNS]], usize, &mut Tile),
+        add: impl Fn(usize, &mut Tile),
     ) {
         let column = panel * COLUMNS;
         let columns = COLUMNS.min(self.right.columns() - column);
-        let right = &self.right.panel(panel)[self.depth.clone()];
         // Sizes that the compiler knows keep a whole tile in registers from start to end.
         if rows.len() == ROWS && columns == COLUMNS {
             let place = |row| (rows.start + row) * out.stride + column;
@@ -250,13 +269,13 @@ impl Pass<'_> {
                 Start::Bias(bias) => [part(&bias[column..]); ROWS],
                 Start::Sum => std::array::from_fn(|row| part(&out.values[place(row)..])),
             };
-            add(right, COLUMNS, &mut tile);
+            add(COLUMNS, &mut tile);
             for (row, values) in tile.iter().enumerate() {
                 out.values[place(row)..][..COLUMNS].copy_from_slice(values);
             }
         } else {
             self.edge(rows, column..column + columns, out, |tile| {
-                add(right, columns, tile);
+                add(columns, tile)
             });
         }
     }

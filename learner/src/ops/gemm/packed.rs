@@ -1,5 +1,8 @@
 //! The right side of a product as the kernel reads it.
 
+use std::ops::Range;
+
+use super::half::Format;
 use super::tile::COLUMNS;
 use super::{Lie, View, part};
 
@@ -9,7 +12,15 @@ use super::{Lie, View, part};
 pub(crate) struct Packed {
     rows: usize,
     columns: usize,
-    values: Vec<[f32; COLUMNS]>,
+    panels: Panels,
+}
+
+/// The rows of all panels.
+#[derive(Clone, Debug)]
+enum Panels {
+    Full(Vec<[f32; COLUMNS]>),
+    /// In half the memory; a product widens a piece of a panel and uses it for many rows.
+    Half(Format, Vec<[u16; COLUMNS]>),
 }
 
 impl Packed {
@@ -17,7 +28,7 @@ impl Packed {
         Self {
             rows: 0,
             columns: 0,
-            values: Vec::new(),
+            panels: Panels::Full(Vec::new()),
         }
     }
 
@@ -27,41 +38,49 @@ impl Packed {
         packed
     }
 
+    /// With values of 16 bits: those of the matrix must be of this format, else they are rounded.
+    pub(crate) fn half(matrix: View<'_>, format: Format) -> Self {
+        let (mut halves, mut panel) = (Vec::new(), Vec::new());
+        halves.reserve_exact(matrix.rows * matrix.columns.div_ceil(COLUMNS));
+        for first in (0..matrix.columns).step_by(COLUMNS) {
+            panel.clear();
+            pack(matrix, first, &mut panel);
+            halves.extend(
+                panel
+                    .iter()
+                    .map(|row| row.map(|value| format.narrow(value))),
+            );
+        }
+        Self {
+            rows: matrix.rows,
+            columns: matrix.columns,
+            panels: Panels::Half(format, halves),
+        }
+    }
+
     /// Packs another matrix into the same memory.
     pub(super) fn fill(&mut self, matrix: View<'_>) {
         (self.rows, self.columns) = (matrix.rows, matrix.columns);
-        self.values.clear();
-        self.values.reserve(self.rows * self.panels());
+        let mut values = match std::mem::replace(&mut self.panels, Panels::Full(Vec::new())) {
+            Panels::Full(values) => values,
+            Panels::Half(..) => Vec::new(),
+        };
+        values.clear();
+        values.reserve(self.rows * self.panels());
         for first in (0..matrix.columns).step_by(COLUMNS) {
-            let count = COLUMNS.min(matrix.columns - first);
-            match matrix.lie {
-                Lie::ByRows(stride) => self.values.extend(
-                    (0..matrix.rows)
-                        .map(|row| part(&matrix.values[row * stride + first..][..count])),
-                ),
-                Lie::ByColumns(stride) => {
-                    let columns: [&[f32]; COLUMNS] = std::array::from_fn(|index| {
-                        let start = (first + index.min(count - 1)) * stride;
-                        &matrix.values[start..start + matrix.rows]
-                    });
-                    let kept: [f32; COLUMNS] =
-                        std::array::from_fn(|index| f32::from(u8::from(index < count)));
-                    self.values.extend(
-                        (0..matrix.rows).map(|row| {
-                            std::array::from_fn(|index| columns[index][row] * kept[index])
-                        }),
-                    );
-                }
-            }
+            pack(matrix, first, &mut values);
         }
+        self.panels = Panels::Full(values);
     }
 
     /// The matrix again, column after column.
     pub(crate) fn columns_in_turn(&self) -> Vec<f32> {
-        let mut values = Vec::with_capacity(self.rows * self.columns);
-        for column in 0..self.columns {
-            let panel = self.panel(column / COLUMNS).iter();
-            values.extend(panel.map(|row| row[column % COLUMNS]));
+        let (mut values, mut wide) = (Vec::with_capacity(self.rows * self.columns), Vec::new());
+        for first in (0..self.columns).step_by(COLUMNS) {
+            let panel = self.panel(first / COLUMNS, 0..self.rows, &mut wide);
+            for column in 0..COLUMNS.min(self.columns - first) {
+                values.extend(panel.iter().map(|row| row[column]));
+            }
         }
         values
     }
@@ -79,7 +98,44 @@ impl Packed {
         self.columns.div_ceil(COLUMNS)
     }
 
-    pub(super) fn panel(&self, index: usize) -> &[[f32; COLUMNS]] {
-        &self.values[index * self.rows..(index + 1) * self.rows]
+    /// These rows of a panel; `wide` is where they are widened to if they must be.
+    #[inline(always)]
+    pub(super) fn panel<'a>(
+        &'a self,
+        index: usize,
+        rows: Range<usize>,
+        wide: &'a mut Vec<[f32; COLUMNS]>,
+    ) -> &'a [[f32; COLUMNS]] {
+        let first = index * self.rows;
+        let places = first + rows.start..first + rows.end;
+        match &self.panels {
+            Panels::Full(values) => &values[places],
+            Panels::Half(format, halves) => {
+                format.widen(&halves[places], wide);
+                wide
+            }
+        }
+    }
+}
+
+/// Appends the rows of the panel that begins with the column `first`.
+fn pack(matrix: View<'_>, first: usize, panel: &mut Vec<[f32; COLUMNS]>) {
+    let count = COLUMNS.min(matrix.columns - first);
+    match matrix.lie {
+        Lie::ByRows(stride) => panel.extend(
+            (0..matrix.rows).map(|row| part(&matrix.values[row * stride + first..][..count])),
+        ),
+        Lie::ByColumns(stride) => {
+            let columns: [&[f32]; COLUMNS] = std::array::from_fn(|index| {
+                let start = (first + index.min(count - 1)) * stride;
+                &matrix.values[start..start + matrix.rows]
+            });
+            let kept: [f32; COLUMNS] =
+                std::array::from_fn(|index| f32::from(u8::from(index < count)));
+            panel.extend(
+                (0..matrix.rows)
+                    .map(|row| std::array::from_fn(|index| columns[index][row] * kept[index])),
+            );
+        }
     }
 }
