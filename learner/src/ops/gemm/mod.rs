@@ -8,7 +8,7 @@ mod half;
 mod packed;
 mod tile;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 pub(crate) use self::half::Format;
@@ -19,7 +19,7 @@ use tile::{COLUMNS, Kernel, ROWS, Tile, in_registers};
 const DEPTH: usize = 512;
 
 /// Rows of the left side that meet one panel after the other: they stay in the second cache.
-const GROUP: usize = 288;
+const GROUP: usize = 144;
 
 const _: () = assert!(GROUP.is_multiple_of(ROWS));
 
@@ -96,11 +96,19 @@ pub(crate) enum Start<'a> {
     Sum,
 }
 
-thread_local! {
+/// Memory that products use again.
+#[derive(Default)]
+struct Scratch {
     /// A left side that lies by columns, as a tile reads it.
-    static TURNED: RefCell<Vec<[f32; ROWS]>> = const { RefCell::new(Vec::new()) };
+    turned: Vec<[f32; ROWS]>,
     /// A piece of a panel of 16-bit numbers, widened.
-    static WIDE: RefCell<Vec<[f32; COLUMNS]>> = const { RefCell::new(Vec::new()) };
+    wide: Vec<[f32; COLUMNS]>,
+}
+
+thread_local! {
+    static SCRATCH: Cell<Scratch> = const {
+        Cell::new(Scratch { turned: Vec::new(), wide: Vec::new() })
+    };
     /// A right side that is used once.
     static PANELS: RefCell<Packed> = const { RefCell::new(Packed::empty()) };
 }
@@ -119,12 +127,17 @@ pub(crate) fn multiply(left: View<'_>, right: View<'_>, out: Out<'_>, start: Sta
 /// When the inner dimensions differ or `out` is too short: callers have checked their tensors.
 pub(crate) fn multiply_packed(left: View<'_>, right: &Packed, out: Out<'_>, start: Start<'_>) {
     assert_eq!(left.columns, right.rows(), "inner dimensions");
+    // Taken out here: behind a closure of the library's the kernel would not be compiled for the
+    // processor's vectors.
+    let mut scratch = SCRATCH.take();
     in_registers(Product {
         left,
         right,
         out,
         start,
+        scratch: &mut scratch,
     });
+    SCRATCH.set(scratch);
 }
 
 struct Product<'a> {
@@ -132,6 +145,7 @@ struct Product<'a> {
     right: &'a Packed,
     out: Out<'a>,
     start: Start<'a>,
+    scratch: &'a mut Scratch,
 }
 
 /// One pass over a part of the inner dimension, for a group of rows.
@@ -150,6 +164,7 @@ impl tile::Work for Product<'_> {
             right,
             mut out,
             start,
+            scratch,
         } = self;
         let inner = left.columns;
         let mut from = 0;
@@ -163,7 +178,8 @@ impl tile::Work for Product<'_> {
                 start: if from == 0 { start } else { Start::Sum },
             };
             for first in (0..left.rows).step_by(GROUP) {
-                pass.group(first..left.rows.min(first + GROUP), &mut out, kernel);
+                let rows = first..left.rows.min(first + GROUP);
+                pass.group(rows, &mut out, scratch, kernel);
             }
             from = to;
             if from == inner {
@@ -175,19 +191,11 @@ impl tile::Work for Product<'_> {
 
 impl Pass<'_> {
     #[inline(always)]
-    fn group(&self, rows: Range<usize>, out: &mut Out<'_>, kernel: impl Kernel) {
-        WIDE.with_borrow_mut(
-            #[inline(always)]
-            |wide| self.group_with(wide, rows, out, kernel),
-        );
-    }
-
-    #[inline(always)]
-    fn group_with(
+    fn group(
         &self,
-        wide: &mut Vec<[f32; COLUMNS]>,
         rows: Range<usize>,
         out: &mut Out<'_>,
+        Scratch { turned, wide }: &mut Scratch,
         kernel: impl Kernel,
     ) {
         match self.left.lie {
@@ -209,7 +217,7 @@ impl Pass<'_> {
                     }
                 }
             }
-            Lie::ByColumns(stride) => TURNED.with_borrow_mut(|turned| {
+            Lie::ByColumns(stride) => {
                 for first in rows.clone().step_by(ROWS) {
                     let count = ROWS.min(rows.end - first);
                     self.turn(first, count, stride, turned);
@@ -226,7 +234,7 @@ impl Pass<'_> {
                         );
                     }
                 }
-            }),
+            }
         }
     }
 
@@ -274,9 +282,13 @@ impl Pass<'_> {
                 out.values[place(row)..][..COLUMNS].copy_from_slice(values);
             }
         } else {
-            self.edge(rows, column..column + columns, out, |tile| {
-                add(columns, tile)
-            });
+            self.edge(
+                rows,
+                column..column + columns,
+                out,
+                #[inline(always)]
+                |tile| add(columns, tile),
+            );
         }
     }
 
