@@ -1,6 +1,6 @@
 //! A base model asked one task, through an adapter.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use fl_core::adapter::{Adapter, AdapterLayout};
 use fl_core::settings::LoraSettings;
@@ -13,7 +13,7 @@ use crate::calibration::{self, CONTENT_FREE};
 use crate::dropout::{Masking, Noise, Place};
 use crate::error::LearnerError;
 use crate::evaluation::{Evaluation, Tally, log_sum_exp};
-use crate::model::BaseModel;
+use crate::model::{BaseModel, Lower};
 use crate::prompt::{Cloze, Encoded, Prompt};
 use crate::texts::Row;
 use crate::trainer::{Example, Gradient};
@@ -38,6 +38,8 @@ pub struct Learner {
     offsets: Vec<f32>,
     /// The model with the adapter in it, made when first asked for.
     ready: OnceLock<Ready>,
+    /// What the layers that are not adapted give, where the lowest ones are not.
+    lower: Option<Arc<Lower>>,
 }
 
 impl Learner {
@@ -73,6 +75,7 @@ impl Learner {
             prompt,
             adapter: tuning.initial(&base, 0),
             layout: tuning.layout(&base),
+            lower: lower(&base, &tuning),
             task: task.clone(),
             tuning,
             base,
@@ -88,6 +91,7 @@ impl Learner {
 
     /// The same learner on a model whose weights were changed: one of [`BaseModel::plus`].
     pub fn on(mut self, base: BaseModel) -> Self {
+        self.lower = lower(&base, &self.tuning);
         self.base = base;
         self.ready = OnceLock::new();
         self
@@ -256,7 +260,7 @@ impl Learner {
             .tuning
             .trainable(base, words, &self.adapter, &prompts, masking)?;
         let Ready { active, head } = &trainable.ready;
-        let rows = base.forward(&prompts, active, head)?;
+        let rows = base.forward(&prompts, active, head, self.lower.as_deref())?;
         let mut scores = mean_over_patterns(texts, rows.to_vec2()?);
         self.subtract_offsets(&mut scores);
         let weight: f32 = batch.iter().map(|example| example.weight).sum();
@@ -312,7 +316,9 @@ impl Learner {
         while !rest.is_empty() {
             let (batch, later) = rest.split_at(fitting(rest));
             let prompts: Vec<&Cloze> = batch.iter().flat_map(Encoded::prompts).collect();
-            let rows = self.base.forward(&prompts, active, head)?;
+            let rows = self
+                .base
+                .forward(&prompts, active, head, self.lower.as_deref())?;
             scores.extend(mean_over_patterns(batch.iter(), rows.to_vec2()?));
             rest = later;
         }
@@ -351,6 +357,11 @@ impl Learner {
         }
         Ok(())
     }
+}
+
+fn lower(base: &BaseModel, tuning: &Tuning) -> Option<Arc<Lower>> {
+    let layer = tuning.lowest_layer(base)?;
+    Some(Arc::new(Lower::new(layer)))
 }
 
 /// −Σ target · ln softmax(scores)

@@ -18,7 +18,7 @@ pub(crate) fn layout(base: &BaseModel, lora: &LoraSettings) -> AdapterLayout {
     let rank = lora.rank as usize;
     let mut layout = AdapterLayout::default();
     for part in &base.parts().projections {
-        if part.is_among(&lora.targets) {
+        if base.adapts(lora, part) {
             let (output, input) = part.linear.widths();
             let [a, b] = part.lora_names();
             layout.shapes.insert(a, (rank, input));
@@ -98,7 +98,7 @@ fn adapted(
     mut adapt: impl FnMut(&ProjectionPart) -> Result<Projection>,
 ) -> Result<Active> {
     Active::new(base.parts(), base.decoder(), |part| {
-        match part.is_among(&lora.targets) {
+        match base.adapts(lora, part) {
             true => adapt(part),
             false => Ok(Projection::Frozen(part.linear.clone())),
         }

@@ -65,7 +65,7 @@ impl<'a> Merge<'a> {
         }
         let mut adapted = BTreeMap::new();
         for part in &base.parts().projections {
-            if part.is_among(&adapter.lora.targets) {
+            if base.adapts(&adapter.lora, part) {
                 let name = format!("{}.weight", part.path);
                 let bare = name.split_once('.').map_or(name.as_str(), |(_, bare)| bare);
                 let names = [name.as_str(), bare].into_iter();

@@ -4,6 +4,7 @@ mod active;
 mod body;
 mod encoder;
 mod info;
+mod lower;
 mod modern;
 mod names;
 mod packed;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use fl_core::adapter::Matrix;
+use fl_core::settings::LoraSettings;
 
 use crate::Result;
 use crate::config::Config;
@@ -28,6 +30,7 @@ use parts::{Parts, Reader};
 
 pub(crate) use active::{Active, Norm, Projection, Source, Table};
 pub use info::{LoraInfo, ModelInfo};
+pub(crate) use lower::Lower;
 pub(crate) use parts::{Decoder, NormPart, ProjectionPart, TablePart};
 
 /// A base model: tokenizer and frozen f32 tensors. Cheap to clone; clones share the tensors.
@@ -179,7 +182,19 @@ impl BaseModel {
         self.parts.table(self.base.body.words())
     }
 
-    /// The label scores at each prompt's mask.
+    /// Whether layers use the same weights, as ALBERT's do.
+    pub(crate) fn shares_layers(&self) -> bool {
+        let layers = self.parts.projections.iter().filter_map(|part| part.layer);
+        layers.max() != self.layers().checked_sub(1)
+    }
+
+    /// Whether LoRA with these settings adapts a projection.
+    pub(crate) fn adapts(&self, lora: &LoraSettings, part: &ProjectionPart) -> bool {
+        let lowest = lora.lowest_layer(self.layers());
+        part.is_among(&lora.targets) && part.layer.is_none_or(|layer| layer >= lowest)
+    }
+
+    /// The label scores at each prompt's mask; with `lower`, what it keeps is not computed again.
     ///
     /// # Shapes
     /// B prompts, `head` (L, H) -> (B, L)
@@ -188,9 +203,19 @@ impl BaseModel {
         prompts: &[&Cloze],
         active: &Active,
         head: &Projection,
+        lower: Option<&Lower>,
     ) -> Result<Tensor> {
-        let x = self.base.body.forward(&Packed::new(prompts), active)?;
-        head.forward(&x)
+        let (body, packed) = (&self.base.body, Packed::new(prompts));
+        let (start, x) = match lower {
+            None => (0, body.before(0, &packed, active)?),
+            Some(lower) => {
+                let layer = lower.layer();
+                let compute =
+                    |prompts: &[&Cloze]| body.before(layer, &Packed::new(prompts), active);
+                (layer, lower.rows(prompts, compute)?)
+            }
+        };
+        head.forward(&body.after(start, x, &packed, active)?)
     }
 }
 

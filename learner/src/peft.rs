@@ -33,6 +33,10 @@ pub struct PeftAdapter {
 /// The `adapter_config.json` of adapters with these settings for `base`, which PEFT finds under
 /// the name `base_model`.
 pub fn config(base: &BaseModel, lora: &LoraSettings, base_model: &str) -> Vec<u8> {
+    let layers = lora.top_layers.map(|_| {
+        let lowest = lora.lowest_layer(base.layers());
+        (lowest..base.layers()).collect::<Vec<_>>()
+    });
     let config = json!({
         "base_model_name_or_path": base_model,
         "bias": "none",
@@ -40,7 +44,7 @@ pub fn config(base: &BaseModel, lora: &LoraSettings, base_model: &str) -> Vec<u8
         "inference_mode": true,
         "init_lora_weights": true,
         "layers_pattern": null,
-        "layers_to_transform": null,
+        "layers_to_transform": layers,
         "lora_alpha": number(lora.alpha),
         "lora_dropout": number(lora.dropout),
         "modules_to_save": null,
@@ -61,16 +65,18 @@ pub fn weights(adapter: &Adapter) -> Vec<u8> {
 
 /// Reads an adapter for `base` from the bytes of PEFT's two files, in f32, f16 or bf16.
 ///
-/// The file of weights decides what is adapted; it must be whole targets, in every layer.
+/// The file of weights decides what is adapted; it must be whole targets, in every layer or in every
+/// layer from one up.
 ///
 /// # Errors
 /// The first field or matrix that does not fit, with what was expected and what was got. A kind
 /// of adapter that is not plain LoRA is refused by the field that says so.
 pub fn read(base: &BaseModel, config_json: &[u8], weights: &[u8]) -> Result<PeftAdapter> {
     let config = config::Config::new(config_json)?;
-    let (targets, adapter) = matrices::read(base, &config, weights)?;
+    let (targets, top_layers, adapter) = matrices::read(base, &config, weights)?;
     let lora = LoraSettings {
         targets,
+        top_layers,
         ..config.lora
     };
     lora.check().map_err(|error| {

@@ -73,7 +73,16 @@ impl Tuning {
                 lora.dropout,
             ));
         }
-        Ok(())
+        check_layers(base, lora.top_layers)
+    }
+
+    /// The layer below which nothing is trained, if there is one: what goes into it is always the
+    /// same.
+    pub(crate) fn lowest_layer(&self, base: &BaseModel) -> Option<usize> {
+        match self {
+            Self::Lora(lora) => Some(lora.lowest_layer(base.layers())).filter(|layer| *layer > 0),
+            Self::Full => None,
+        }
     }
 
     /// Names and shapes of the trained state.
@@ -127,6 +136,19 @@ impl Tuning {
         let ready = Ready::new(active, words)?;
         Ok(Trainable { ready, variables })
     }
+}
+
+/// Whether a model has so many layers that can be adapted apart from those below.
+fn check_layers(base: &BaseModel, top_layers: Option<u32>) -> Result<()> {
+    let Some(top) = top_layers else {
+        return Ok(());
+    };
+    let expected = match base.shares_layers() {
+        true => "none for all, as this model's layers share their weights".to_owned(),
+        false if (1..=base.layers()).contains(&(top as usize)) => return Ok(()),
+        false => format!("1 to {}, or none for all", base.layers()),
+    };
+    Err(LearnerError::argument("LoRA top layers", expected, top))
 }
 
 impl Ready {

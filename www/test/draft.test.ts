@@ -50,6 +50,14 @@ describe('the form for a room', () => {
     expect(faultFor({ targets: [] })?.field).toBe('lora.targets');
   });
 
+  it('takes all layers for LoRA, or some from the top', () => {
+    expect(settingsFor({ topLayers: ' ' }).lora.top_layers).toBeNull();
+    const some = settingsFor({ topLayers: '2' });
+    expect(some.lora.top_layers).toBe(2);
+    expect(draftOf(some).topLayers).toBe('2');
+    expect(faultFor({ topLayers: 'two' })?.field).toBe('lora.top_layers');
+  });
+
   it('takes calibration and truncation with any texts', () => {
     const chosen = { calibration: 'unlabelled', truncate: 'start' } as const;
     expect(settingsFor({ corpus: 'news', ...chosen }).task).toEqual({ ...news, ...chosen });

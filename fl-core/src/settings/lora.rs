@@ -19,8 +19,11 @@ pub struct LoraSettings {
     /// Probability with which each input of A is left out of a training step; the others are
     /// divided by 1 − dropout. From 0 to below 1. Scoring leaves nothing out.
     pub dropout: f32,
-    /// The adapted projections, in every layer.
+    /// The adapted projections.
     pub targets: Vec<LoraTarget>,
+    /// Layers that are adapted, counted from the top: from 1 to all of the model's, or none for
+    /// all. What the layers below give for a text never changes, and is computed once.
+    pub top_layers: Option<u32>,
 }
 
 impl Default for LoraSettings {
@@ -31,6 +34,7 @@ impl Default for LoraSettings {
             scaling: LoraScaling::Standard,
             dropout: 0.0,
             targets: vec![LoraTarget::Query, LoraTarget::Value],
+            top_layers: None,
         }
     }
 }
@@ -79,6 +83,12 @@ impl LoraSettings {
         }
     }
 
+    /// The lowest adapted layer of a model with so many, counted from 0 at the bottom.
+    pub fn lowest_layer(&self, layers: usize) -> usize {
+        let top = self.top_layers.and_then(|top| usize::try_from(top).ok());
+        top.map_or(0, |top| layers.saturating_sub(top))
+    }
+
     /// Checks every field against its documented range.
     ///
     /// # Errors
@@ -99,6 +109,10 @@ impl LoraSettings {
                 "at least one target, each once",
                 format!("{:?}", self.targets),
             ));
+        }
+        if self.top_layers == Some(0) {
+            let expected = "at least 1, or none for all layers";
+            return Err(SettingsError::new("lora.top_layers", expected, "0"));
         }
         Ok(())
     }
@@ -126,13 +140,14 @@ mod tests {
     #[test]
     fn each_bad_field_is_named() {
         type Spoil = fn(&mut LoraSettings);
-        let cases: [(&str, Spoil); 6] = [
+        let cases: [(&str, Spoil); 7] = [
             ("lora.rank", |s| s.rank = 0),
             ("lora.alpha", |s| s.alpha = f32::NAN),
             ("lora.dropout", |s| s.dropout = 1.0),
             ("lora.dropout", |s| s.dropout = f32::NAN),
             ("lora.targets", |s| s.targets = Vec::new()),
             ("lora.targets", |s| s.targets = vec![LoraTarget::Query; 2]),
+            ("lora.top_layers", |s| s.top_layers = Some(0)),
         ];
         for (field, spoil) in cases {
             let mut settings = LoraSettings::default();

@@ -242,7 +242,7 @@ fn assert_merged_is_beside(mut learner: Learner) {
         .trainable(base, words, &learner.adapter, &prompts, None)
         .unwrap();
     let Ready { active, head } = &trainable.ready;
-    let beside = base.forward(&prompts, active, head).unwrap();
+    let beside = base.forward(&prompts, active, head, None).unwrap();
     let merged = learner.scores(&texts).unwrap();
     assert!(largest_difference(&merged, &beside.to_vec2().unwrap()) < 1e-4);
 }

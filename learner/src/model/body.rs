@@ -96,11 +96,26 @@ impl Body {
         }
     }
 
-    /// What the decoder is asked with, at each prompt's mask: (B, E), E the embeddings' width.
-    pub(super) fn forward(&self, packed: &Packed, active: &Active) -> Result<Tensor> {
+    /// What goes into the layer `end`, which is not behind the last: (N, H).
+    pub(super) fn before(&self, end: usize, packed: &Packed, active: &Active) -> Result<Tensor> {
         match self {
-            Self::PostNorm(encoder) => encoder.forward(packed, active),
-            Self::Modern(modern) => modern.forward(packed, active),
+            Self::PostNorm(encoder) => encoder.before(end, packed, active),
+            Self::Modern(modern) => modern.before(end, packed, active),
+        }
+    }
+
+    /// What the decoder is asked with, at each prompt's mask, from what goes into the layer
+    /// `start`: (N, H) -> (B, E), E the embeddings' width.
+    pub(super) fn after(
+        &self,
+        start: usize,
+        x: Tensor,
+        packed: &Packed,
+        active: &Active,
+    ) -> Result<Tensor> {
+        match self {
+            Self::PostNorm(encoder) => encoder.after(start, x, packed, active),
+            Self::Modern(modern) => modern.after(start, x, packed, active),
         }
     }
 }

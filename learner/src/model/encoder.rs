@@ -1,6 +1,8 @@
 //! The encoder and head of BERT and its kin (Devlin et al. 2019): layer norms behind each half of a
 //! layer, learned positions, and a transformed hidden state before the decoder.
 
+use std::ops::Range;
+
 use candle_core::{Device, Tensor};
 use fl_core::settings::LoraTarget;
 
@@ -72,7 +74,12 @@ impl Encoder {
             false => None,
         };
         let layers = paths.layers(&config.architecture, config.num_hidden_layers);
-        let read = |name: &String| Layer::read(config, paths, name, reader);
+        let mut own = Vec::with_capacity(layers.names.len());
+        for (index, name) in layers.names.iter().enumerate() {
+            reader.layer = Some(index);
+            own.push(Layer::read(config, paths, name, reader)?);
+        }
+        reader.layer = None;
         Ok(Self {
             heads: config.num_attention_heads,
             activation: config.activation,
@@ -83,20 +90,45 @@ impl Encoder {
             types,
             embedding_norm,
             mapping,
-            layers: layers.names.iter().map(read).collect::<Result<_>>()?,
+            layers: own,
             steps: layers.steps,
             transform: reader.projection(paths.transform, &[], [width, hidden], Bias::With)?,
             transform_norm: reader.norm(paths.transform_norm, width, epsilon, Bias::With)?,
         })
     }
 
-    /// What the decoder is asked with, at each prompt's mask: (B, E), E the embeddings' width.
-    pub(super) fn forward(&self, packed: &Packed, active: &Active) -> Result<Tensor> {
+    /// What goes into the step `end`, which is not behind the last: (N, H).
+    pub(super) fn before(&self, end: usize, packed: &Packed, active: &Active) -> Result<Tensor> {
+        let x = self.embed(packed, active)?;
+        self.pass(0..end, x, packed, active)
+    }
+
+    /// What the decoder is asked with, at each prompt's mask, from what goes into the step `start`:
+    /// (N, H) -> (B, E), E the embeddings' width.
+    pub(super) fn after(
+        &self,
+        start: usize,
+        x: Tensor,
+        packed: &Packed,
+        active: &Active,
+    ) -> Result<Tensor> {
+        let x = self.pass(start..self.steps.len(), x, packed, active)?;
+        let x = active.project(self.transform, &x)?;
+        active.norm(self.transform_norm, &self.head_activation.forward(&x)?)
+    }
+
+    /// Some steps: (N, H) -> (N, H), or (B, H) with the last one among them.
+    fn pass(
+        &self,
+        steps: Range<usize>,
+        mut x: Tensor,
+        packed: &Packed,
+        active: &Active,
+    ) -> Result<Tensor> {
         let masks = Tensor::new(&packed.masks[..], &Device::Cpu)?;
-        let mut x = self.embed(packed, active)?;
         let last = self.steps.len() - 1;
-        for (index, &step) in self.steps.iter().enumerate() {
-            let layer = &self.layers[step];
+        for index in steps {
+            let layer = &self.layers[self.steps[index]];
             let keys = active.project(layer.key, &x)?;
             let values = active.project(layer.value, &x)?;
             // After the last layer's keys and values, only the masks' rows are needed.
@@ -113,8 +145,7 @@ impl Encoder {
             let context = Attention::forward(self.heads, lengths, None, queries, qkv)?;
             x = self.after_attention(layer, &context, &x, active)?;
         }
-        let x = active.project(self.transform, &x)?;
-        active.norm(self.transform_norm, &self.head_activation.forward(&x)?)
+        Ok(x)
     }
 
     /// (N, H): word, position and type embeddings, normalised and brought to the hidden width.

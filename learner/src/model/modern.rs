@@ -1,6 +1,7 @@
 //! ModernBERT (Warner et al. 2024): layer norms before each half of a layer, rotary positions,
 //! global and local attention by turns, and gated feed-forward networks.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
@@ -80,8 +81,10 @@ impl Modern {
                 modern,
                 index,
             };
+            reader.layer = Some(index);
             layers.push(weights.read(reader, window, angles)?);
         }
+        reader.layer = None;
         let head = Bias::new(modern.head_bias);
         Ok(Self {
             heads: config.num_attention_heads,
@@ -96,13 +99,40 @@ impl Modern {
         })
     }
 
-    /// What the decoder is asked with, at each prompt's mask: (B, H).
-    pub(super) fn forward(&self, packed: &Packed, active: &Active) -> Result<Tensor> {
-        let masks = Tensor::new(&packed.masks[..], &Device::Cpu)?;
+    /// What goes into the layer `end`, which is not behind the last: (N, H).
+    pub(super) fn before(&self, end: usize, packed: &Packed, active: &Active) -> Result<Tensor> {
         let words = active.rows(self.words, &packed.ids)?;
-        let mut x = active.norm(self.embedding_norm, &words)?;
+        let x = active.norm(self.embedding_norm, &words)?;
+        self.pass(0..end, x, packed, active)
+    }
+
+    /// What the decoder is asked with, at each prompt's mask, from what goes into the layer
+    /// `start`: (N, H) -> (B, H).
+    pub(super) fn after(
+        &self,
+        start: usize,
+        x: Tensor,
+        packed: &Packed,
+        active: &Active,
+    ) -> Result<Tensor> {
+        let x = self.pass(start..self.layers.len(), x, packed, active)?;
+        let x = active.norm(self.final_norm, &x)?;
+        let x = active.project(self.dense, &x)?;
+        active.norm(self.head_norm, &self.head_activation.forward(&x)?)
+    }
+
+    /// Some layers: (N, H) -> (N, H), or (B, H) with the last one among them.
+    fn pass(
+        &self,
+        layers: Range<usize>,
+        mut x: Tensor,
+        packed: &Packed,
+        active: &Active,
+    ) -> Result<Tensor> {
+        let masks = Tensor::new(&packed.masks[..], &Device::Cpu)?;
         let last = self.layers.len() - 1;
-        for (index, layer) in self.layers.iter().enumerate() {
+        for index in layers {
+            let layer = &self.layers[index];
             let [mut asked, keys, values] = layer.qkv(&x, packed, active)?;
             // After the last layer's keys and values, only the masks' rows are needed.
             let queries = match index == last {
@@ -122,9 +152,7 @@ impl Modern {
             let inner = self.activation.gated(&inner)?;
             x = (x + active.project(layer.feed_forward_out, &inner)?)?;
         }
-        let x = active.norm(self.final_norm, &x)?;
-        let x = active.project(self.dense, &x)?;
-        active.norm(self.head_norm, &self.head_activation.forward(&x)?)
+        Ok(x)
     }
 }
 

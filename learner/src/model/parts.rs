@@ -28,6 +28,8 @@ pub(crate) struct ProjectionPart {
     pub(crate) path: String,
     /// The LoRA targets that mean it: none for one outside the layers, several for a fused one.
     pub(crate) targets: &'static [LoraTarget],
+    /// The transformer layer that it is of; that of the first use where layers share it.
+    pub(crate) layer: Option<usize>,
     pub(crate) linear: FrozenLinear,
 }
 
@@ -88,12 +90,18 @@ impl ProjectionPart {
 pub(crate) struct Reader<'w, 'b> {
     pub(crate) weights: &'w mut Weights<'b>,
     pub(crate) parts: Parts,
+    /// The transformer layer that is being read.
+    pub(crate) layer: Option<usize>,
 }
 
 impl<'w, 'b> Reader<'w, 'b> {
     pub(crate) fn new(weights: &'w mut Weights<'b>) -> Self {
         let parts = Parts::default();
-        Self { weights, parts }
+        Self {
+            weights,
+            parts,
+            layer: None,
+        }
     }
 
     /// A linear layer of weight (output, input).
@@ -107,6 +115,7 @@ impl<'w, 'b> Reader<'w, 'b> {
         let part = ProjectionPart {
             path: path.into(),
             targets,
+            layer: self.layer,
             linear: self.weights.linear(path, shape, bias)?,
         };
         self.parts.projections.push(part);

@@ -8,12 +8,11 @@ use crate::Result;
 use crate::error::LearnerError;
 
 /// Fields that change what the matrices mean, unless they are absent, null, false or empty.
-const UNSUPPORTED: [&str; 17] = [
+const UNSUPPORTED: [&str; 16] = [
     "use_dora",
     "modules_to_save",
     "rank_pattern",
     "alpha_pattern",
-    "layers_to_transform",
     "fan_in_fan_out",
     "lora_bias",
     "layer_replication",
@@ -39,6 +38,8 @@ pub(super) struct Config {
     pub(super) lora: LoraSettings,
     /// The list of modules; none where the file has a regular expression or `all-linear`.
     pub(super) modules: Option<Vec<String>>,
+    /// The adapted layers, where the file lists them.
+    pub(super) layers: Option<Vec<u64>>,
 }
 
 impl Config {
@@ -66,6 +67,7 @@ impl Config {
             base_model: name.map(str::to_owned),
             lora,
             modules: modules(field("target_modules"))?,
+            layers: layers(field("layers_to_transform"))?,
         })
     }
 }
@@ -138,6 +140,18 @@ fn modules(value: &Value) -> Result<Option<Vec<String>>> {
         }
         _ => Err(unlike()),
     }
+}
+
+fn layers(value: &Value) -> Result<Option<Vec<u64>>> {
+    let numbers = match value {
+        Value::Null => return Ok(None),
+        Value::Array(items) => items.iter().map(Value::as_u64).collect(),
+        value => value.as_u64().map(|layer| vec![layer]),
+    };
+    let expected = "a layer's number, or a list of them";
+    let numbers: Vec<u64> = numbers.ok_or_else(|| wrong("layers_to_transform", expected, value))?;
+    // PEFT takes an empty list for all layers.
+    Ok(Some(numbers).filter(|numbers| !numbers.is_empty()))
 }
 
 fn wrong(field: &'static str, expected: impl ToString, got: &Value) -> LearnerError {

@@ -17,12 +17,13 @@ use crate::weights::to_f32;
 /// What PEFT puts before the path of a module.
 const PREFIX: &str = "base_model.model.";
 
-/// The targets that the file's matrices are of, and the matrices.
+/// The targets that the file's matrices are of, in how many of the top layers if not in all, and the
+/// matrices.
 pub(super) fn read(
     base: &BaseModel,
     config: &Config,
     bytes: &[u8],
-) -> Result<(Vec<LoraTarget>, Adapter)> {
+) -> Result<(Vec<LoraTarget>, Option<u32>, Adapter)> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| LearnerError::file(WEIGHTS, e))?;
     // In the order of their names, so that of several faults the same one is told.
     let views: BTreeMap<&str, TensorView<'_>> = file.iter().collect();
@@ -52,7 +53,10 @@ pub(super) fn read(
             ));
         }
     }
-    Ok((targets(base, &adapter)?, adapter))
+    let lowest = lowest_layer(base, &adapter);
+    let targets = targets(base, lowest, &adapter)?;
+    let top_layers = (lowest > 0).then(|| (base.layers() - lowest) as u32);
+    Ok((targets, top_layers, adapter))
 }
 
 /// Which of a module's two matrices.
@@ -88,6 +92,13 @@ fn place<'b>(base: &'b BaseModel, name: &str) -> Result<(&'b ProjectionPart, Sid
 
 fn check_listed(config: &Config, part: &ProjectionPart) -> Result<()> {
     let listed = |modules: &Vec<String>| modules.iter().any(|entry| hits(entry, &part.path));
+    let layer = part.layer.map(|layer| layer as u64);
+    let among = |layers: &Vec<u64>| layer.is_none_or(|layer| layers.contains(&layer));
+    if !config.layers.as_ref().is_none_or(among) {
+        let expected = format!("the layer of {}, of which there are matrices", part.path);
+        let field = "layers_to_transform";
+        return Err(LearnerError::field(CONFIG, field, expected, "others"));
+    }
     if config.modules.as_ref().is_none_or(listed) {
         return Ok(());
     }
@@ -118,12 +129,31 @@ fn values(name: &str, view: &TensorView<'_>, expected: [usize; 2]) -> Result<Vec
     }
 }
 
-/// The targets that the matrices cover in every layer; together they must cover all there are.
-fn targets(base: &BaseModel, adapter: &Adapter) -> Result<Vec<LoraTarget>> {
-    let parts = &base.parts().projections;
+fn is_found(adapter: &Adapter, part: &ProjectionPart) -> bool {
+    let mut names = part.lora_names().into_iter();
+    names.any(|name| adapter.matrices.contains_key(&name))
+}
+
+/// The lowest layer that has matrices; layers that share weights have them all.
+fn lowest_layer(base: &BaseModel, adapter: &Adapter) -> usize {
+    if base.shares_layers() {
+        return 0;
+    }
+    let parts = base.parts().projections.iter();
+    let found = parts.filter(|part| is_found(adapter, part));
+    found.filter_map(|part| part.layer).min().unwrap_or(0)
+}
+
+/// The targets that the matrices cover in every layer from `lowest` up; together they must cover all
+/// there are.
+fn targets(base: &BaseModel, lowest: usize, adapter: &Adapter) -> Result<Vec<LoraTarget>> {
+    let parts = base.parts().projections.iter();
+    let parts: Vec<&ProjectionPart> = parts
+        .filter(|part| part.layer.is_none_or(|layer| layer >= lowest))
+        .collect();
     let has = |name: &str| adapter.matrices.contains_key(name);
-    let is_found = |part: &&ProjectionPart| part.lora_names().iter().any(|name| has(name));
-    let found: Vec<&ProjectionPart> = parts.iter().filter(is_found).collect();
+    let is_found = |part: &&ProjectionPart| is_found(adapter, part);
+    let found: Vec<&ProjectionPart> = parts.iter().copied().filter(is_found).collect();
     if found.is_empty() {
         return Err(LearnerError::file(WEIGHTS, "it holds no LoRA matrices"));
     }
@@ -137,7 +167,10 @@ fn targets(base: &BaseModel, adapter: &Adapter) -> Result<Vec<LoraTarget>> {
         .flat_map(|part| part.targets)
         .copied()
         .collect();
-    let of = |target| parts.iter().filter(move |part| part.is_among(&[target]));
+    let of = |target| {
+        let parts = parts.iter().copied();
+        parts.filter(move |part| part.is_among(&[target]))
+    };
     let is_whole = |target: &LoraTarget| of(*target).all(|part| is_found(&part));
     let (whole, partial): (Vec<_>, Vec<_>) = known.into_iter().partition(is_whole);
     let Some(alone) = found.iter().find(|part| !part.is_among(&whole)) else {
@@ -145,7 +178,10 @@ fn targets(base: &BaseModel, adapter: &Adapter) -> Result<Vec<LoraTarget>> {
     };
     let mut lacking = partial.iter().flat_map(|target| of(*target));
     let lacking = lacking.find(|part| !is_found(part)).unwrap_or(alone);
-    let expected = format!("it as well as {}: a target in every layer", alone.path);
+    let expected = format!(
+        "it as well as {}: a target in every layer, or every one from a layer up",
+        alone.path
+    );
     Err(wrong(&lacking.lora_names()[0], expected, "no such matrix"))
 }
 

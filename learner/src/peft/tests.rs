@@ -66,8 +66,10 @@ fn tensors(adapter: &Adapter, rename: impl Fn(&str) -> String) -> Vec<NamedTenso
 
 fn any_lora() -> impl Strategy<Value = LoraSettings> {
     let targets = prop::sample::subsequence(TARGETS.to_vec(), 1..=6);
-    (1u32..9, 0.01f32..99.0, 0.0f32..0.9, any::<bool>(), targets).prop_map(
-        |(rank, alpha, dropout, stabilised, targets)| LoraSettings {
+    let top_layers = prop::option::of(Just(1));
+    let numbers = (1u32..9, 0.01f32..99.0, 0.0f32..0.9);
+    (numbers, any::<bool>(), targets, top_layers).prop_map(
+        |((rank, alpha, dropout), stabilised, targets, top_layers)| LoraSettings {
             rank,
             alpha,
             dropout,
@@ -76,6 +78,7 @@ fn any_lora() -> impl Strategy<Value = LoraSettings> {
                 false => LoraScaling::Standard,
             },
             targets,
+            top_layers,
         },
     )
 }
@@ -113,7 +116,7 @@ proptest! {
         prop_assert!(read(&base(), &good, &damaged).is_err());
         let mut fields = serde_json::from_slice::<Value>(&good).unwrap();
         let names = ["r", "lora_alpha", "lora_dropout", "bias", "peft_type", "use_rslora",
-            "target_modules", "rank_pattern", "use_dora", "init_lora_weights", "modules_to_save"];
+            "target_modules", "layers_to_transform", "use_dora", "init_lora_weights", "modules_to_save"];
         for odd in [json!(-1), json!(1e300), json!([[1]]), json!({"a": 1}), json!("é"), json!(0)] {
             fields[names[which]] = odd;
             let _ = read(&base(), &bytes(&fields), &body);
@@ -209,7 +212,17 @@ fn each_kind_of_adapter_that_is_not_supported_is_named() {
         ("modules_to_save", json!(["cls"]), "got [\"cls\"]"),
         ("rank_pattern", json!({"query": 2}), "got {\"query\":2}"),
         ("alpha_pattern", json!({"query": 2}), "got {\"query\":2}"),
-        ("layers_to_transform", json!([1]), "got [1]"),
+        (
+            "layers_to_transform",
+            json!([1]),
+            "expected the layer of bert.encoder.layer.0.attention",
+        ),
+        ("layers_to_transform", json!(0), "layer.1"),
+        (
+            "layers_to_transform",
+            json!(["1"]),
+            "a layer's number, or a list of them, got [\"1\"]",
+        ),
         ("fan_in_fan_out", json!(true), "got true"),
         (
             "init_lora_weights",

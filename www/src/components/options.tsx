@@ -264,6 +264,14 @@ function TrainingOptions({ draft, fault, onChange }: Props) {
           value={draft.dropout}
           onValue={(dropout) => onChange({ dropout })}
         />
+        <NumberField
+          label="Layers that learn, from the top"
+          hint="Empty: all. With fewer, each text passes the others only once: steps are faster, updates smaller."
+          path="lora.top_layers"
+          fault={fault}
+          value={draft.topLayers}
+          onValue={(topLayers) => onChange({ topLayers })}
+        />
       </div>
       <ChecksField
         label="Parts of each layer that learn"

@@ -48,8 +48,9 @@ export function RoomFacts() {
 }
 
 /** What is trained, with the settings that differ from the usual ones. */
-function trainedPart({ rank, scaling, dropout, targets }: LoraSettings): string {
+function trainedPart({ rank, scaling, dropout, targets, top_layers: top }: LoraSettings): string {
   const parts = [`LoRA of rank ${rank} on ${targetWords(targets)}`];
+  if (top !== null) parts.push(top === 1 ? 'in the top layer alone' : `in the top ${top} layers`);
   if (scaling === 'rank_stabilised') parts.push('rank-stabilised');
   if (dropout > 0) parts.push(`dropout ${percent(dropout)}`);
   return parts.join(', ');

@@ -42,6 +42,8 @@ export type Draft = {
   rank: string;
   /** The parts of each layer that LoRA adapts; at least one. */
   targets: LoraTarget[];
+  /** Layers that LoRA adapts, from the top; empty for all. */
+  topLayers: string;
   scaling: LoraScaling;
   dropout: string;
 } & FederationDraft;
@@ -85,6 +87,7 @@ export function draftOf(settings: RoomSettings): Draft {
     epochs: String(training.epochs),
     rank: String(lora.rank),
     targets: lora.targets,
+    topLayers: lora.top_layers === null ? '' : String(lora.top_layers),
     scaling: lora.scaling,
     dropout: decimal(lora.dropout * 100),
     ...federationOf(deal, settings),
@@ -113,6 +116,7 @@ export function read(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): R
     ['lora.rank', draft.rank],
     ['lora.dropout', draft.dropout],
   ];
+  if (draft.topLayers.trim() !== '') numbers.push(['lora.top_layers', draft.topLayers]);
   if (draft.growth !== 'off') numbers.push(['soft_labels.growth', draft.speed]);
   const amounts = amountsOf(draft, draft.corpus !== OWN);
   const faults = [
@@ -160,6 +164,7 @@ function settingsOf(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): Ro
       ...defaults.lora,
       rank,
       targets: draft.targets,
+      top_layers: draft.topLayers.trim() === '' ? null : Number(draft.topLayers),
       alpha: alphaOf(draft.scaling, rank, defaults.lora),
       scaling: draft.scaling,
       dropout: Number(draft.dropout) / 100,

@@ -66,6 +66,70 @@ fn merging_and_packing_change_no_score() {
 }
 
 #[test]
+fn layers_below_the_adapted_ones_are_computed_once_and_change_nothing() {
+    for architecture in Architecture::ALL {
+        let mut all = learner_of(architecture, &TARGETS);
+        let lora = LoraSettings {
+            targets: TARGETS.into(),
+            top_layers: Some(1),
+            ..testing::lora()
+        };
+        let top = Learner::new(all.base().clone(), &testing::task(), &lora);
+        let Ok(mut top) = top else {
+            let error = top.unwrap_err().to_string();
+            assert_eq!(architecture, Architecture::Albert, "{error}");
+            assert!(error.contains("layers share their weights"), "{error}");
+            continue;
+        };
+        let (few, many) = (top.layout().shapes, all.layout().shapes);
+        assert_eq!(2 * few.len(), many.len(), "{architecture:?}");
+        // Without B the lower layers of the one are the frozen ones of the other.
+        let mut adapter = all.initial_adapter(3);
+        for (name, matrix) in &mut adapter.matrices {
+            if few.contains_key(name) && name.contains("lora_B") {
+                matrix.values.fill(0.02);
+            }
+        }
+        all.load(&adapter).unwrap();
+        adapter.matrices.retain(|name, _| few.contains_key(name));
+        top.load(&adapter).unwrap();
+        let batch = examples(&all, 6, 2);
+        let texts: Vec<Encoded> = batch
+            .iter()
+            .map(|example| example.encoded.clone())
+            .collect();
+        let (expected, scores) = (all.gradient(&batch).unwrap(), all.scores(&texts).unwrap());
+        for part in [&batch[..3], &batch, &batch] {
+            let got = top.gradient(part).unwrap();
+            if part.len() < batch.len() {
+                continue;
+            }
+            assert_eq!(got.loss, expected.loss);
+            for (name, matrix) in &got.matrices.matrices {
+                assert_eq!(
+                    matrix, &expected.matrices.matrices[name],
+                    "{architecture:?} {name}"
+                );
+            }
+            assert_eq!(top.scores(&texts).unwrap(), scores);
+        }
+    }
+}
+
+#[test]
+fn more_top_layers_than_there_are_are_refused() {
+    for (top, is_fine) in [(0, false), (1, true), (2, true), (3, false)] {
+        let base = Files::new(Shape::TINY, 1).load().unwrap();
+        let lora = LoraSettings {
+            top_layers: Some(top),
+            ..testing::lora()
+        };
+        let made = Learner::new(base, &testing::task(), &lora);
+        assert_eq!(made.is_ok(), is_fine, "{top}");
+    }
+}
+
+#[test]
 fn modules_have_the_names_of_peft() {
     let modules = |architecture, target| {
         let base = learner_of(architecture, &[target]).base().clone();
