@@ -36,6 +36,9 @@ def answer(folder):
     logits = {"ours": prompts.every_logit(ours),
               "merged": prompts.every_logit(load(folder / "merged")),
               "theirs": prompts.every_logit(theirs)}
+    if (folder / "top").exists():
+        top = PeftModel.from_pretrained(load(folder / "base"), folder / "top").eval()
+        logits["top"] = prompts.every_logit(top)
     text = json.dumps({what: rows.flatten().tolist() for what, rows in logits.items()})
     (folder / "answer.json").write_text(text, encoding="utf-8")
 

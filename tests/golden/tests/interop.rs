@@ -28,6 +28,8 @@ struct Case {
     base: BaseModel,
     folder: PathBuf,
     ours: Vec<f32>,
+    /// With the top layer alone adapted; none where layers share their weights.
+    top: Option<Vec<f32>>,
 }
 
 #[test]
@@ -82,10 +84,18 @@ fn written(model: &'static Model, folder: &Path) -> Case {
         }
     }
     write(&folder.join("base/model.safetensors"), model.weights);
-    let config = peft::config(&base, &lora, model.name);
-    write(&folder.join("ours").join(peft::CONFIG), &config);
-    let weights = peft::weights(&adapter.adapter);
-    write(&folder.join("ours").join(peft::WEIGHTS), &weights);
+    write_adapter(&folder.join("ours"), &base, model, &adapter);
+    let top = LoraSettings {
+        top_layers: Some(1),
+        ..lora
+    };
+    let has_layers = Learner::new(base.clone(), &numbers.task(), &top).is_ok();
+    assert_eq!(has_layers, !model.name.contains("albert"), "{}", model.name);
+    let top = has_layers.then(|| {
+        let adapter = moved(&base, model, &top);
+        write_adapter(&folder.join("top"), &base, model, &adapter);
+        logits(&base, &numbers, &adapter)
+    });
     let merge = Merge::new(&base, &[model.weights], &adapter, Precision::F32).unwrap();
     let pieces: Vec<Vec<u8>> = merge.pieces().map(Result::unwrap).collect();
     write(&folder.join("merged/model.safetensors"), &pieces.concat());
@@ -96,7 +106,17 @@ fn written(model: &'static Model, folder: &Path) -> Case {
         base,
         folder,
         ours,
+        top,
     }
+}
+
+fn write_adapter(folder: &Path, base: &BaseModel, model: &Model, adapter: &PeftAdapter) {
+    let config = peft::config(base, &adapter.lora, model.name);
+    write(&folder.join(peft::CONFIG), &config);
+    write(
+        &folder.join(peft::WEIGHTS),
+        &peft::weights(&adapter.adapter),
+    );
 }
 
 /// An adapter in the middle of training: B is not zero.
@@ -134,7 +154,10 @@ fn compared(case: &Case) -> Vec<Measured> {
         worst: String::new(),
         error: error(got, expected),
     };
-    vec![
+    let top = case.top.iter();
+    let top = top.map(|ours| row("our top layer's adapter by PEFT", &answer["top"], ours));
+    let mut rows: Vec<Measured> = top.collect();
+    rows.extend([
         row("our adapter by PEFT", &answer["ours"], &case.ours),
         row(
             "our merged model by transformers",
@@ -142,7 +165,8 @@ fn compared(case: &Case) -> Vec<Measured> {
             &case.ours,
         ),
         row("PEFT's adapter by lpfl", &theirs, &answer["theirs"]),
-    ]
+    ]);
+    rows
 }
 
 fn logits(base: &BaseModel, numbers: &Numbers, adapter: &PeftAdapter) -> Vec<f32> {
