@@ -20,6 +20,9 @@ pub struct Effort {
     pub rounds: usize,
     /// Seconds that each of them is to take.
     pub seconds: f64,
+    /// Seconds of work before the first of them: a browser runs large functions in a quick
+    /// translation until the good one is there.
+    pub warm_up: f64,
 }
 
 /// An engine that takes part.
@@ -143,11 +146,12 @@ fn difference(kind: Kind, expected: &[f32], got: &[f32]) -> Option<String> {
 impl<'a> Runner<'a> {
     /// Warms the engine up and finds out how many steps fill a timed run.
     fn warm(entry: &'a mut Entry, kind: Kind, batches: usize, effort: Effort) -> Result<Self> {
-        let mut passes = 1;
+        let (mut passes, mut spent) = (1, 0.0);
         loop {
             let seconds = entry.engine.run(kind, passes * batches)?;
+            spent += seconds;
             let wanted = (passes as f64 * effort.seconds / seconds.max(1e-6)).round();
-            if seconds >= effort.seconds / 2.0 {
+            if seconds >= effort.seconds / 2.0 && spent >= effort.warm_up {
                 return Ok(Self {
                     entry,
                     kind,

@@ -77,10 +77,12 @@ const TRAIN: &[Kind] = &[Kind::Train];
 const THOROUGH: Effort = Effort {
     rounds: 7,
     seconds: 0.8,
+    warm_up: 4.0,
 };
 const QUICK: Effort = Effort {
     rounds: 5,
     seconds: 0.5,
+    warm_up: 4.0,
 };
 
 /// Ours trains MINI at least this many times as fast as plain candle, or `--quick` fails.
