@@ -33,7 +33,7 @@ pub use info::{LoraInfo, ModelInfo};
 pub(crate) use lower::Lower;
 pub(crate) use parts::{Decoder, NormPart, ProjectionPart, TablePart};
 
-/// A base model: tokenizer and frozen f32 tensors. Cheap to clone; clones share the tensors.
+/// A base model: tokenizer and frozen tensors. Cheap to clone; clones share the tensors.
 #[derive(Clone, Debug)]
 pub struct BaseModel {
     base: Arc<Base>,

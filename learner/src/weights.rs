@@ -16,7 +16,7 @@ pub use file::WeightFile;
 pub(crate) use file::to_f32;
 
 /// From so many bytes of weights on those in 16 bits stay as they are: half the memory then counts
-/// for more than the few percent that widening them in every product costs.
+/// for more than the work of widening them in every product.
 const LARGE: usize = 64 << 20;
 
 /// The tensors of all files, read by name; counts the parameters it hands out.

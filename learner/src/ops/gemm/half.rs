@@ -1,4 +1,5 @@
-//! Numbers of 16 bits, widened without branches so that the compiler makes SIMD of it.
+//! Numbers of 16 bits, widened without branches so that the compiler makes SIMD of it, which it
+//! cannot of a conversion that looks at every kind of number.
 
 /// A format of 16 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
