@@ -104,7 +104,7 @@ proptest! {
 
     #[test]
     fn damaged_files_never_panic(
-        place: prop::sample::Index, value: u8, cut: prop::sample::Index, which in 0usize..11
+        place: prop::sample::Index, value: u8, cut: prop::sample::Index, which in 0usize..12
     ) {
         let lora = lora(&[LoraTarget::Query, LoraTarget::FeedForwardOut]);
         let (good, body) = (config(&base(), &lora, "x"), weights(&adapter(&lora, 1)));
@@ -116,7 +116,8 @@ proptest! {
         prop_assert!(read(&base(), &good, &damaged).is_err());
         let mut fields = serde_json::from_slice::<Value>(&good).unwrap();
         let names = ["r", "lora_alpha", "lora_dropout", "bias", "peft_type", "use_rslora",
-            "target_modules", "layers_to_transform", "use_dora", "init_lora_weights", "modules_to_save"];
+            "target_modules", "rank_pattern", "use_dora", "init_lora_weights", "modules_to_save",
+            "layers_to_transform"];
         for odd in [json!(-1), json!(1e300), json!([[1]]), json!({"a": 1}), json!("é"), json!(0)] {
             fields[names[which]] = odd;
             let _ = read(&base(), &bytes(&fields), &body);
