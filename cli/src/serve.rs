@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
-use server::{Server, ServerConfig};
+use server::{LimitError, LimitInfo, Limits, Server, ServerConfig};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -33,6 +33,33 @@ pub struct Arguments {
     /// page says to everyone who joins that updates are kept
     #[arg(long)]
     record: bool,
+    /// Take clients' addresses from X-Forwarded-For, which a proxy before this server has to set.
+    /// Without such a proxy anybody could claim any address, and per-address limits would be none
+    #[arg(long)]
+    trust_proxy: bool,
+    /// Change a limit; can be given several times
+    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit, long_help = limits_help())]
+    limits: Vec<String>,
+}
+
+/// A setting that [`Limits::set`] takes.
+fn limit(setting: &str) -> Result<String, LimitError> {
+    Limits::default().set(setting)?;
+    Ok(setting.to_owned())
+}
+
+fn limits_help() -> String {
+    let mut help =
+        "Change a limit; can be given several times. The limits and their defaults:\n".to_owned();
+    for LimitInfo {
+        name,
+        default,
+        meaning,
+    } in Limits::table()
+    {
+        help += &format!("\n{name}={default}\n    {meaning}");
+    }
+    help
 }
 
 /// Runs the command to its end.
@@ -48,13 +75,18 @@ async fn serve(arguments: Arguments) -> Result<()> {
         .map_err(|error| unbound(arguments.listen, &error))?;
     let address = listener.local_addr().context("the socket has no address")?;
     let shutdown = shutdown_signal().context("signals cannot be waited for")?;
+    let mut limits = Limits::default();
+    for setting in &arguments.limits {
+        limits.set(setting)?;
+    }
     let data_dir = arguments.data_dir.display().to_string();
     let config = ServerConfig {
         data_dir: arguments.data_dir,
         models: arguments.models,
         allowed_origins: arguments.allowed_origins,
         record: arguments.record,
-        ..ServerConfig::default()
+        trust_proxy: arguments.trust_proxy,
+        limits,
     };
     let server = Server::open(config).await?;
     println!("{}", greeting(address, &data_dir));

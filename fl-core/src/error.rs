@@ -106,6 +106,8 @@ pub enum FaultCode {
     TooFewClients,
     /// The client reads too slowly, or sends too much.
     Overloaded,
+    /// Too many tries from one address, or at one room: the next has to wait.
+    RateLimited,
     /// The request needs the room's owner token.
     NotOwner,
     /// A setting out of range.

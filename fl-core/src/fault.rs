@@ -200,4 +200,13 @@ impl Fault {
             "The client connects again by itself after a pause.",
         )
     }
+
+    /// Something was tried too often; after `seconds` it may be tried again.
+    pub fn rate_limited(message: impl Into<String>, seconds: u64) -> Self {
+        let mend = match seconds {
+            1 => "Wait a second, then try again.".to_owned(),
+            _ => format!("Wait {seconds} seconds, then try again."),
+        };
+        Self::new(FaultCode::RateLimited, Blame::Client, message.into(), &mend)
+    }
 }

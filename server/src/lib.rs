@@ -11,8 +11,11 @@ mod corpora;
 mod database;
 mod error;
 mod evaluation;
+mod gate;
 mod http;
+mod in_flight;
 mod learning;
+mod limits;
 pub mod model_folder;
 mod models;
 mod outbox;
@@ -24,6 +27,7 @@ mod rooms;
 mod secrets;
 mod socket;
 mod store;
+mod visitors;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -35,11 +39,14 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use config::{Limits, ServerConfig};
+pub use config::ServerConfig;
 pub use error::ServerError;
+pub use limits::{LimitError, LimitInfo, Limits};
 pub use model_folder::ModelFolder;
 
+use gate::{Gate, Peer};
 use http::App;
+use in_flight::Budget;
 use learning::Library;
 use restore::restore;
 use rooms::Rooms;
@@ -73,6 +80,7 @@ impl Server {
             data_dir,
             models,
             allowed_origins,
+            trust_proxy,
             record,
             limits,
         } = config;
@@ -102,7 +110,9 @@ impl Server {
             rooms: Arc::new(rooms),
             library,
             places: Arc::new(Semaphore::new(limits.connections)),
+            budget: Budget::new(limits.updates_in_flight_mib),
             limits,
+            trust_proxy,
             allowed_origins: allowed_origins.into(),
             next_connection: Arc::new(AtomicU64::new(1)),
             stop,
@@ -130,7 +140,9 @@ impl Server {
         };
         // Small frames must not wait for more.
         let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
-        let server = axum::serve(listener, http::router(app)).with_graceful_shutdown(ended);
+        let listener = Gate::new(listener, app.budget.clone());
+        let service = http::router(app).into_make_service_with_connect_info::<Peer>();
+        let server = axum::serve(listener, service).with_graceful_shutdown(ended);
         let served = tokio::select! {
             served = server.into_future() => served.map_err(ServerError::Listener),
             // Downloads that go on do not hold the end up for ever.

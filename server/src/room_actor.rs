@@ -17,8 +17,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Limits;
 use crate::evaluation::Evaluator;
+use crate::in_flight::Share;
+use crate::limits::Limits;
 use crate::outbox::{Outbox, Outgoing};
 use crate::secrets;
 use crate::store::{Change, RecordedBase, RecordedFrame, Store};
@@ -48,6 +49,8 @@ pub(crate) enum Input {
         bytes: usize,
         /// As it came, in a room that is recorded.
         frame: Option<Bytes>,
+        /// The memory that it may take; given back when the room has taken it in.
+        share: Option<Share>,
     },
     /// A connection is gone.
     Gone { connection: ConnectionId },
@@ -183,12 +186,14 @@ impl RoomActor {
                 adapter,
                 bytes,
                 frame,
+                share,
             } => {
                 let counts =
                     self.heavily(|room| room.report(connection, &report, &adapter, bytes, now));
                 if let (Some(client), Some(frame)) = (counts, frame) {
                     self.record(client, &report, frame).await;
                 }
+                drop(share);
             }
             Input::Gone { connection } => {
                 self.connections.remove(&connection);

@@ -2,25 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use fl_core::adapter::AdapterLayout;
 use fl_core::codec::{FRAME_LIMIT, HEADER_LIMIT};
-use fl_core::error::{Blame, Fault, FaultCode};
+use fl_core::error::{Blame, Fault, FaultCode, SettingsError};
 use fl_core::room::{Activity, Room};
 use fl_core::settings::{RoomSettings, Start};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::Limits;
 use crate::evaluation::Evaluator;
 use crate::learning::Library;
+use crate::limits::Limits;
+use crate::pace::Pace;
 use crate::restore::RestoredRoom;
 use crate::room_actor::{Input, RoomActor};
 use crate::secrets::{self, OwnerHash};
 use crate::store::{NewRoom, Store};
+use crate::visitors::{Visitors, Who};
 
 /// Messages that wait for a room before its connections are read no further.
 const INBOX: usize = 256;
@@ -40,6 +43,26 @@ pub(crate) struct RoomHandle {
     pub(crate) frame_limit: usize,
     /// Whether its updates are kept as they come.
     pub(crate) recorded: bool,
+    /// Hellos that it has refused.
+    failed: Arc<Mutex<Pace>>,
+}
+
+impl RoomHandle {
+    /// Whether a hello is looked at: strangers cannot keep a room busy with refusing them.
+    pub(crate) fn takes_hello(&self) -> Result<(), Fault> {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.check(Instant::now()).map_err(|_| {
+            let message = "This room had to refuse too many newcomers.";
+            Fault::rate_limited(message, failed.seconds_to_wait())
+        })
+    }
+
+    /// Remembers that the room refused a hello.
+    pub(crate) fn refused_hello(&self) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        // An empty bucket is what keeps the next ones off.
+        let _ = failed.take(Instant::now());
+    }
 }
 
 /// All rooms.
@@ -48,6 +71,7 @@ pub(crate) struct Rooms {
     store: Store,
     record: bool,
     limits: Limits,
+    visitors: Visitors,
     turns: Arc<Semaphore>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -77,6 +101,7 @@ impl Rooms {
             library,
             store,
             record,
+            visitors: Visitors::new(limits.clone()),
             limits,
             turns: Arc::new(Semaphore::new(EVALUATIONS_AT_ONCE)),
             stop,
@@ -87,8 +112,17 @@ impl Rooms {
         }
     }
 
-    /// The room with this code, in upper or lower case.
-    pub(crate) fn find(&self, code: &str) -> Result<RoomHandle, Fault> {
+    /// What each address may do here.
+    pub(crate) fn visitors(&self) -> &Visitors {
+        &self.visitors
+    }
+
+    /// The room with this code, in upper or lower case, for one who has not tried too many.
+    pub(crate) fn find(&self, who: Who, code: &str) -> Result<RoomHandle, Fault> {
+        self.visitors.attempt(who, || self.room(code))
+    }
+
+    fn room(&self, code: &str) -> Result<RoomHandle, Fault> {
         let wanted = code.trim().to_ascii_uppercase();
         let by_code = self.by_code.read().unwrap_or_else(PoisonError::into_inner);
         let found = by_code.get(&wanted).cloned();
@@ -102,6 +136,7 @@ impl Rooms {
 
     /// Makes a room, durably.
     pub(crate) async fn create(&self, settings: RoomSettings) -> Result<Created, Fault> {
+        self.check_capacity(&settings)?;
         let place = self.reserve()?;
         let library = Arc::clone(&self.library);
         let (settings, made) = tokio::task::spawn_blocking(move || {
@@ -113,6 +148,7 @@ impl Rooms {
         .await
         .map_err(|_| Fault::internal("The first adapter could not be made."))?;
         let (first, model) = made?;
+        self.check_update(&first.layout())?;
         let first = Arc::new(first);
         let code = self.free_code()?;
         let owner_token = secrets::token()?;
@@ -165,21 +201,44 @@ impl Rooms {
         let (store, limits) = (self.store.clone(), self.limits.clone());
         let actor = RoomActor::new(room, store, evaluator, limits, adapter_config.clone());
         self.tasks.spawn(actor.run(messages, self.stop.clone()));
+        let failures = self.limits.failed_hellos_per_room_and_minute;
+        let failed = Pace::per_minute(failures, Instant::now());
         let handle = RoomHandle {
             inbox,
             owner,
             adapter_config,
             frame_limit,
             recorded: self.record,
+            failed: Arc::new(Mutex::new(failed)),
         };
         let mut by_code = self.by_code.write().unwrap_or_else(PoisonError::into_inner);
         by_code.insert(code, handle);
     }
 
+    fn check_capacity(&self, settings: &RoomSettings) -> Result<(), Fault> {
+        let (most, got) = (self.limits.clients_per_room, settings.round.capacity);
+        if got <= most {
+            return Ok(());
+        }
+        let range = format!("1 to {most}");
+        Err(out_of_range("round.capacity", range, got.to_string()))
+    }
+
+    fn check_update(&self, layout: &AdapterLayout) -> Result<(), Fault> {
+        let most = self.limits.update_mib.saturating_mul(1 << 20);
+        let got = layout.parameters() * 4;
+        if got <= most {
+            return Ok(());
+        }
+        let expected = format!("updates of up to {} MiB", self.limits.update_mib);
+        let got = format!("{} MiB", got.div_ceil(1 << 20));
+        Err(out_of_range("lora", expected, got))
+    }
+
     fn free_code(&self) -> Result<String, Fault> {
         loop {
             let code = secrets::room_code()?;
-            if self.find(&code).is_err() {
+            if self.room(&code).is_err() {
                 return Ok(code);
             }
         }
@@ -216,6 +275,15 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+fn out_of_range(field: &str, expected: String, got: String) -> Fault {
+    SettingsError {
+        field: field.into(),
+        expected,
+        got,
+    }
+    .into()
 }
 
 /// Most bytes of a frame with an adapter of this layout: values, names with their safetensors

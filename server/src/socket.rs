@@ -14,7 +14,7 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, close_code};
 use bytes::Bytes;
 use fl_core::codec::{self, CLIENT_TEXT_LIMIT, CodecError};
-use fl_core::error::Fault;
+use fl_core::error::{Fault, FaultCode};
 use fl_core::protocol::{ClientMessage, ServerMessage};
 use fl_core::room::{ConnectionId, Hello};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
@@ -22,10 +22,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Limits;
+use crate::gate::{Meter, TooEarly};
+use crate::limits::Limits;
 use crate::outbox::{Outgoing, Outgoings, outbox};
 use crate::room_actor::Input;
-use crate::rooms::Rooms;
+use crate::rooms::{RoomHandle, Rooms};
+use crate::visitors::Who;
 use reader::Reader;
 
 /// How long the end of a connection waits for the peer to take the last words.
@@ -42,10 +44,18 @@ enum End {
     Refused(Fault),
 }
 
+/// One connection, and who is at its other end.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) connection: ConnectionId,
+    pub(crate) who: Who,
+    pub(crate) meter: Arc<Meter>,
+}
+
 /// Serves one connection to its end.
 pub(crate) async fn serve<S, E>(
     socket: S,
-    connection: ConnectionId,
+    caller: Caller,
     rooms: Arc<Rooms>,
     limits: Limits,
     stop: CancellationToken,
@@ -56,8 +66,10 @@ pub(crate) async fn serve<S, E>(
     let (mut sink, mut stream) = socket.split();
     let end = tokio::select! {
         () = stop.cancelled() => End::GoingAway,
-        end = converse(&mut sink, &mut stream, connection, &rooms, &limits) => end,
+        end = converse(&mut sink, &mut stream, &caller, &rooms, &limits) => end,
     };
+    // What it began to send is not waited for.
+    caller.meter.await_little();
     let _ = timeout(FAREWELL, farewell(&mut sink, end)).await;
     // The peer's answer to the close; without it, unread bytes would make the system reset the
     // connection before the peer has read why.
@@ -70,7 +82,7 @@ pub(crate) async fn serve<S, E>(
 async fn converse<K, S, E>(
     sink: &mut K,
     stream: &mut S,
-    connection: ConnectionId,
+    caller: &Caller,
     rooms: &Rooms,
     limits: &Limits,
 ) -> End
@@ -98,10 +110,12 @@ where
         let message = "The first message has to be a hello.";
         return End::Refused(Fault::malformed(message));
     };
-    let room = match rooms.find(&room) {
+    let found = rooms.find(caller.who, &room);
+    let room = match found.and_then(|room| room.takes_hello().map(|()| room)) {
         Ok(room) => room,
         Err(fault) => return End::Refused(fault),
     };
+    let connection = caller.connection;
     let (outbox, outgoings) = outbox(limits.send_queue);
     let replies = outbox.replies();
     let join = Input::Join {
@@ -117,13 +131,13 @@ where
         return End::GoingAway;
     }
     let Outgoings { mut queue, cut } = outgoings;
-    let mut reader = Reader::new(connection, &room, limits, replies);
+    let mut reader = Reader::new(caller, &room, limits, replies);
     let end = tokio::select! {
         // In this order, so that the reason to go is heard before the queue's end.
         biased;
         // Dropped without a word when the room ends the connection through the queue.
         Ok(fault) = cut => End::Refused(fault),
-        end = write(sink, &mut queue, limits) => end,
+        end = write(sink, &mut queue, &room, limits) => end,
         end = reader.read(stream) => end,
     };
     // The room ends at the server's end, and then needs not know.
@@ -156,6 +170,11 @@ where
 fn broken(error: &(dyn Error + 'static)) -> End {
     let mut cause = Some(error);
     while let Some(error) = cause {
+        if is_too_early(error) {
+            return End::Refused(Fault::malformed(format!(
+                "The first message is no hello: {error}."
+            )));
+        }
         if let Some(tungstenite::Error::Capacity(
             tungstenite::error::CapacityError::MessageTooLong { size, max_size },
         )) = error.downcast_ref()
@@ -169,8 +188,20 @@ fn broken(error: &(dyn Error + 'static)) -> End {
     End::Gone
 }
 
+fn is_too_early(error: &(dyn Error + 'static)) -> bool {
+    let inner = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(|error| error.get_ref());
+    inner.is_some_and(|inner| inner.is::<TooEarly>())
+}
+
 /// Sends what is queued, and signs of life.
-async fn write<K>(sink: &mut K, queue: &mut mpsc::Receiver<Outgoing>, limits: &Limits) -> End
+async fn write<K>(
+    sink: &mut K,
+    queue: &mut mpsc::Receiver<Outgoing>,
+    room: &RoomHandle,
+    limits: &Limits,
+) -> End
 where
     K: Sink<Message> + Unpin,
 {
@@ -181,7 +212,12 @@ where
             outgoing = queue.recv() => match outgoing {
                 Some(Outgoing::Text(text)) => Message::Text(text),
                 Some(Outgoing::Binary(bytes)) => Message::Binary(bytes),
-                Some(Outgoing::Refuse(fault)) => return End::Refused(fault),
+                Some(Outgoing::Refuse(fault)) => {
+                    if is_failed_hello(&fault) {
+                        room.refused_hello();
+                    }
+                    return End::Refused(fault);
+                }
                 None => return End::GoingAway,
             },
             _ = beat.tick() => {
@@ -203,6 +239,12 @@ where
             return End::Gone;
         }
     }
+}
+
+/// Whether a room that ends a connection so never let it in.
+fn is_failed_hello(fault: &Fault) -> bool {
+    use FaultCode::{Malformed, ProtocolVersion, RoomFull};
+    matches!(fault.code, ProtocolVersion | Malformed | RoomFull)
 }
 
 async fn farewell<K>(sink: &mut K, end: End)

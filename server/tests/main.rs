@@ -8,6 +8,7 @@
 
 mod hostile;
 mod http;
+mod limits;
 mod recording;
 mod restart;
 mod sessions;

@@ -24,7 +24,7 @@ async fn play(ada: &mut Client, ben: &mut Client, rounds: u32) {
 
 async fn recording_server() -> TestServer {
     let mut server = TestServer::start().await;
-    server.record = true;
+    server.config.record = true;
     server.restart(|_| {}).await
 }
 
@@ -76,7 +76,7 @@ async fn rounds_that_were_not_recorded_are_said_to_be() {
     assert!(!ada.welcome.as_ref().unwrap().recorded);
     play(&mut ada, &mut ben, 1).await;
     let resume = [ada, ben].map(|client| client.welcome.unwrap().resume);
-    server.record = true;
+    server.config.record = true;
     let server = server.restart(|_| {}).await;
     let (mut ada, mut ben) = two(&server, &code, &resume).await;
     play(&mut ada, &mut ben, 2).await;
@@ -130,7 +130,7 @@ async fn database_of_the_format_before_is_brought_up() {
             assert!(error.to_string().contains("format 1"), "{error}");
         })
         .await;
-    server.record = true;
+    server.config.record = true;
     let server = server.restart(|_| {}).await;
     let (mut ada, mut ben) = two(&server, &code, &[]).await;
     play(&mut ada, &mut ben, 1).await;

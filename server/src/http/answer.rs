@@ -44,6 +44,7 @@ impl From<Fault> for Refusal {
             | FaultCode::StaleRound
             | FaultCode::WrongBase
             | FaultCode::DuplicateReport => StatusCode::CONFLICT,
+            FaultCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             FaultCode::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             FaultCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             FaultCode::ProtocolVersion

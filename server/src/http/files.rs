@@ -16,6 +16,7 @@ use zip::{CompressionMethod, ZipWriter};
 
 use super::answer::Refusal;
 use super::rooms::ask;
+use super::visitor::Visitor;
 use super::{App, BINARY};
 use crate::models::Content;
 use crate::room_actor::Input;
@@ -83,10 +84,11 @@ pub(crate) async fn corpus(
 /// `GET /api/rooms/{code}/adapter/{file}`: the newest global adapter as PEFT's files.
 pub(crate) async fn adapter(
     State(app): State<App>,
+    visitor: Visitor,
     Path((code, file)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let room = app.rooms.find(&code)?;
+    let room = app.rooms.find(visitor.who, &code)?;
     match file.as_str() {
         peft::CONFIG => {
             let config = room.adapter_config;
@@ -115,9 +117,10 @@ pub(crate) async fn adapter(
 /// `GET /api/rooms/{code}/adapter`: both files in a zip.
 pub(crate) async fn adapter_zip(
     State(app): State<App>,
+    visitor: Visitor,
     Path(code): Path<String>,
 ) -> Result<Response, Refusal> {
-    let room = app.rooms.find(&code)?;
+    let room = app.rooms.find(visitor.who, &code)?;
     let (round, adapter, hash) = ask(&room, |answer| Input::Global { answer }).await?;
     let config = room.adapter_config;
     let zipped = tokio::task::spawn_blocking(move || {

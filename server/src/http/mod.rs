@@ -6,6 +6,7 @@ mod health;
 mod page;
 mod rooms;
 mod security;
+mod visitor;
 mod websocket;
 
 use std::sync::Arc;
@@ -21,8 +22,9 @@ use tokio_util::task::TaskTracker;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
-use crate::config::Limits;
+use crate::in_flight::Budget;
 use crate::learning::Library;
+use crate::limits::Limits;
 use crate::rooms::Rooms;
 
 /// Most bytes of a request's body.
@@ -36,9 +38,13 @@ pub(crate) struct App {
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) library: Arc<Library>,
     pub(crate) limits: Limits,
+    /// See [`crate::ServerConfig::trust_proxy`].
+    pub(crate) trust_proxy: bool,
     pub(crate) allowed_origins: Arc<[String]>,
     /// Places for WebSockets.
     pub(crate) places: Arc<Semaphore>,
+    /// Memory for updates under way.
+    pub(crate) budget: Budget,
     pub(crate) next_connection: Arc<AtomicU64>,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,

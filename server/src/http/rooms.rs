@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use super::answer::{Refusal, json, json_text};
+use super::visitor::Visitor;
 use super::{App, BODY_LIMIT};
 use crate::corpora::CorpusInfo;
 use crate::room_actor::Input;
@@ -43,6 +44,7 @@ pub(crate) async fn defaults(State(app): State<App>) -> Response {
 /// `POST /api/rooms`
 pub(crate) async fn create(
     State(app): State<App>,
+    visitor: Visitor,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
@@ -69,6 +71,7 @@ pub(crate) async fn create(
     let given = Value::Object(object.map_err(unreadable)?);
     let settings = RoomSettings::deserialize(&given).map_err(unreadable)?;
     no_extra_fields(&given, &settings).map_err(Fault::from)?;
+    app.rooms.visitors().open_room(visitor.who)?;
     let created = app.rooms.create(settings).await?;
     Ok((StatusCode::CREATED, json(&created)).into_response())
 }
@@ -86,9 +89,10 @@ fn bad_request(message: String, mend: &str) -> Refusal {
 /// `GET /api/rooms/{code}`
 pub(crate) async fn inspect(
     State(app): State<App>,
+    visitor: Visitor,
     Path(code): Path<String>,
 ) -> Result<Response, Refusal> {
-    let room = app.rooms.find(&code)?;
+    let room = app.rooms.find(visitor.who, &code)?;
     ask(&room, |answer| Input::Inspect { answer })
         .await
         .map(json_text)
@@ -97,42 +101,47 @@ pub(crate) async fn inspect(
 /// `POST /api/rooms/{code}/start`
 pub(crate) async fn start(
     State(app): State<App>,
+    visitor: Visitor,
     Path(code): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
-    command(&app, &code, &headers, OwnerCommand::Start).await
+    command(&app, &visitor, &code, &headers, OwnerCommand::Start).await
 }
 
 /// `POST /api/rooms/{code}/pause`
 pub(crate) async fn pause(
     State(app): State<App>,
+    visitor: Visitor,
     Path(code): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
-    command(&app, &code, &headers, OwnerCommand::Pause).await
+    command(&app, &visitor, &code, &headers, OwnerCommand::Pause).await
 }
 
 /// `POST /api/rooms/{code}/next`
 pub(crate) async fn next(
     State(app): State<App>,
+    visitor: Visitor,
     Path(code): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
-    command(&app, &code, &headers, OwnerCommand::NextRound).await
+    command(&app, &visitor, &code, &headers, OwnerCommand::NextRound).await
 }
 
 /// `POST /api/rooms/{code}/finish`
 pub(crate) async fn finish(
     State(app): State<App>,
+    visitor: Visitor,
     Path(code): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
-    command(&app, &code, &headers, OwnerCommand::Finish).await
+    command(&app, &visitor, &code, &headers, OwnerCommand::Finish).await
 }
 
 /// `DELETE /api/rooms/{code}/clients/{client}`
 pub(crate) async fn remove(
     State(app): State<App>,
+    visitor: Visitor,
     Path((code, client)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
@@ -141,6 +150,7 @@ pub(crate) async fn remove(
     };
     command(
         &app,
+        &visitor,
         &code,
         &headers,
         OwnerCommand::Remove(ClientId(client)),
@@ -150,18 +160,19 @@ pub(crate) async fn remove(
 
 async fn command(
     app: &App,
+    visitor: &Visitor,
     code: &str,
     headers: &HeaderMap,
     command: OwnerCommand,
 ) -> Result<StatusCode, Refusal> {
-    let room = app.rooms.find(code)?;
+    let room = app.rooms.find(visitor.who, code)?;
     let token = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.strip_prefix("Bearer "));
-    if !token.is_some_and(|token| room.owner.matches(token)) {
-        return Err(Fault::not_owner().into());
-    }
+    let is_owner = token.is_some_and(|token| room.owner.matches(token));
+    let owner = || is_owner.then_some(()).ok_or_else(Fault::not_owner);
+    app.rooms.visitors().attempt(visitor.who, owner)?;
     ask(&room, |answer| Input::Command { command, answer }).await??;
     Ok(StatusCode::NO_CONTENT)
 }

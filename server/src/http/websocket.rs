@@ -14,7 +14,8 @@ use fl_core::room::ConnectionId;
 use super::App;
 use super::answer::Refusal;
 use super::security::is_allowed_origin;
-use crate::socket;
+use super::visitor::Visitor;
+use crate::socket::{self, Caller};
 
 /// Frames a little above a room's limit are read, so that their sender gets a full answer.
 const SLACK: usize = 64 * 1024;
@@ -22,6 +23,7 @@ const SLACK: usize = 64 * 1024;
 /// `GET /ws`
 pub(crate) async fn open(
     State(app): State<App>,
+    Visitor { who, meter }: Visitor,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
@@ -43,14 +45,21 @@ pub(crate) async fn open(
         let message = format!("This server holds {most} connections, and no more fit.");
         Fault::overloaded(message)
     })?;
+    let seat = app.rooms.visitors().seat(who)?;
     let connection = ConnectionId(app.next_connection.fetch_add(1, Ordering::Relaxed));
     let most = app.rooms.largest_frame() + SLACK;
     // Held until the socket ends, so that the server's end waits for its farewell.
     let tracked = app.tasks.token();
     let upgrade = upgrade.max_message_size(most).max_frame_size(most);
     Ok(upgrade.on_upgrade(move |socket| async move {
-        socket::serve(socket, connection, app.rooms, app.limits, app.stop).await;
-        drop((place, tracked));
+        meter.await_little();
+        let caller = Caller {
+            connection,
+            who,
+            meter,
+        };
+        socket::serve(socket, caller, app.rooms, app.limits, app.stop).await;
+        drop((place, seat, tracked));
     }))
 }
 

@@ -10,10 +10,12 @@ use fl_core::protocol::{ClientHeader, ClientMessage, ServerMessage};
 use fl_core::room::ConnectionId;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
-use super::{End, broken};
-use crate::config::Limits;
+use super::{Caller, End, broken};
+use crate::gate::Meter;
+use crate::in_flight::Share;
+use crate::limits::Limits;
 use crate::outbox::Outgoing;
 use crate::pace::Pace;
 use crate::room_actor::Input;
@@ -25,6 +27,7 @@ const DECODED_ASIDE: usize = 64 * 1024;
 /// One connection's incoming side.
 pub(super) struct Reader<'a> {
     connection: ConnectionId,
+    meter: &'a Meter,
     room: &'a RoomHandle,
     limits: &'a Limits,
     replies: mpsc::WeakSender<Outgoing>,
@@ -35,17 +38,19 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads for a connection that has said hello to `room`.
     pub(super) fn new(
-        connection: ConnectionId,
+        caller: &'a Caller,
         room: &'a RoomHandle,
         limits: &'a Limits,
         replies: mpsc::WeakSender<Outgoing>,
     ) -> Self {
+        caller.meter.await_frames(room.frame_limit);
         Self {
-            connection,
+            connection: caller.connection,
+            meter: &caller.meter,
             room,
             limits,
             replies,
-            pace: Pace::new(limits.messages_per_second, Instant::now()),
+            pace: Pace::per_second(limits.messages_per_second, Instant::now()),
             malformed: 0,
         }
     }
@@ -56,16 +61,20 @@ impl<'a> Reader<'a> {
         S: Stream<Item = Result<Message, E>> + Unpin,
         E: Error + 'static,
     {
+        let mut heard = Instant::now();
         loop {
-            let message = match timeout(self.limits.silence, stream.next()).await {
+            let message = match timeout_at(heard + self.limits.silence, stream.next()).await {
                 Ok(Some(Ok(message))) => message,
                 Ok(Some(Err(error))) => return broken(&error),
                 Ok(None) => return End::Gone,
-                Err(_) => {
-                    let seconds = self.limits.silence.as_secs();
-                    let message = format!("The client gave no sign of life for {seconds} seconds.");
-                    return End::Refused(Fault::overloaded(message));
+                Err(_) => return End::Refused(self.silence()),
+            };
+            let (share, whole) = match &message {
+                // In the midst of a message they are no sign of its going on.
+                Message::Ping(bytes) | Message::Pong(bytes) => {
+                    (None, self.meter.control_ended(bytes.len()))
                 }
+                _ => (self.meter.frame_ended(), true),
             };
             if self.pace.take(Instant::now()).is_err() {
                 let most = self.limits.messages_per_second;
@@ -74,12 +83,15 @@ impl<'a> Reader<'a> {
             }
             let taken = match message {
                 Message::Text(text) => self.text(&text).await,
-                Message::Binary(frame) => self.binary(frame).await,
+                Message::Binary(frame) => self.binary(frame, share).await,
                 Message::Ping(_) | Message::Pong(_) => Ok(()),
                 Message::Close(_) => Err(End::Gone),
             };
             if let Err(end) = taken {
                 return end;
+            }
+            if whole {
+                heard = Instant::now();
             }
         }
     }
@@ -100,8 +112,9 @@ impl<'a> Reader<'a> {
         if leaves { Err(End::Gone) } else { Ok(()) }
     }
 
-    async fn binary(&mut self, frame: Bytes) -> Result<(), End> {
+    async fn binary(&mut self, frame: Bytes, share: Option<Share>) -> Result<(), End> {
         let (bytes, limit) = (frame.len(), self.room.frame_limit);
+        let share = self.meter.share(share, bytes).await;
         let kept = self.room.recorded.then(|| frame.clone());
         let decode = move || codec::decode_binary::<ClientHeader>(&frame, limit);
         let decoded = match bytes > DECODED_ASIDE {
@@ -121,8 +134,18 @@ impl<'a> Reader<'a> {
             adapter,
             bytes,
             frame: kept,
+            share,
         })
         .await
+    }
+
+    /// Why a connection ends on which nothing came for too long.
+    fn silence(&self) -> Fault {
+        let seconds = self.limits.silence.as_secs();
+        Fault::overloaded(match self.meter.is_waiting() {
+            true => format!("The server had no memory for this update within {seconds} seconds."),
+            false => format!("The client gave no sign of life for {seconds} seconds."),
+        })
     }
 
     /// Waits while the room is busy: a connection is read no faster than its room takes.

@@ -1,6 +1,7 @@
 //! The socket's handler without a network.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -12,6 +13,7 @@ use tokio_util::sync::PollSender;
 use tokio_util::task::TaskTracker;
 
 use super::*;
+use crate::in_flight::Budget;
 use crate::learning::Library;
 use crate::store::Store;
 
@@ -148,7 +150,11 @@ impl Fixture {
         let (wire, peer) = wire(buffer);
         tokio::spawn(serve(
             wire,
-            ConnectionId(id),
+            Caller {
+                connection: ConnectionId(id),
+                who: Who::from(IpAddr::from([192, 0, 2, 1])),
+                meter: Arc::new(Meter::new(Budget::new(1))),
+            },
             Arc::clone(&self.rooms),
             self.limits.clone(),
             self.stop.clone(),

@@ -14,6 +14,9 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,6 +42,10 @@ impl Client {
     /// A connection that has said nothing yet.
     pub async fn connect(address: SocketAddr) -> Self {
         let (socket, _) = connect_async(format!("ws://{address}/ws")).await.unwrap();
+        Self::over(socket)
+    }
+
+    fn over(socket: WebSocketStream<MaybeTlsStream<TcpStream>>) -> Self {
         Self {
             socket,
             welcome: None,
@@ -46,6 +53,15 @@ impl Client {
             global: Adapter::default(),
             hash: None,
         }
+    }
+
+    /// A connection that a proxy would say comes from `forwarded`, where it is opened.
+    pub async fn connect_from(address: SocketAddr, forwarded: &str) -> Option<Self> {
+        let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
+        let forwarded = forwarded.parse().unwrap();
+        request.headers_mut().insert("x-forwarded-for", forwarded);
+        let (socket, _) = connect_async(request).await.ok()?;
+        Some(Self::over(socket))
     }
 
     /// A client that was welcomed and got the global adapter.
@@ -89,6 +105,19 @@ impl Client {
 
     pub async fn bytes(&mut self, bytes: Vec<u8>) {
         self.socket.send(Message::binary(bytes)).await.unwrap();
+    }
+
+    /// The first part of a binary message, whose rest never comes.
+    pub async fn half_a_frame(&mut self, bytes: Vec<u8>) {
+        let part = Frame::message(bytes, OpCode::Data(Data::Binary), false);
+        self.socket.send(Message::Frame(part)).await.unwrap();
+    }
+
+    pub async fn ping(&mut self) {
+        self.socket
+            .send(Message::Ping(Default::default()))
+            .await
+            .unwrap();
     }
 
     /// As [`Self::bytes`], when the server may close meanwhile.

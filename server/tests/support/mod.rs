@@ -22,9 +22,8 @@ pub use http::Answer;
 pub struct TestServer {
     pub address: SocketAddr,
     pub folder: TempDir,
-    limits: Limits,
-    /// Whether it keeps every update, from the next start on.
-    pub record: bool,
+    /// How it is started the next time.
+    pub config: ServerConfig,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), ServerError>>,
 }
@@ -40,26 +39,28 @@ impl TestServer {
     }
 
     pub async fn start_with(limits: Limits) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        write_tiny_model(&folder.path().join("tiny"));
-        Self::start_in(folder, limits, false).await
+        Self::start_as(|config| config.limits = limits).await
     }
 
-    async fn start_in(folder: TempDir, limits: Limits, record: bool) -> Self {
+    /// A server with a configuration of its own.
+    pub async fn start_as(change: impl FnOnce(&mut ServerConfig)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        write_tiny_model(&folder.path().join("tiny"));
+        let mut config = config(folder.path(), limits());
+        change(&mut config);
+        Self::start_in(folder, config).await
+    }
+
+    async fn start_in(folder: TempDir, config: ServerConfig) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let config = ServerConfig {
-            record,
-            ..config(folder.path(), limits.clone())
-        };
         let shutdown = async move { drop(stopped.await) };
-        let task = tokio::spawn(serve(listener, shutdown, config));
+        let task = tokio::spawn(serve(listener, shutdown, config.clone()));
         Self {
             address,
             folder,
-            limits,
-            record,
+            config,
             stop: Some(stop),
             task,
         }
@@ -74,10 +75,10 @@ impl TestServer {
 
     /// Ends the server in order and starts it again with the same data; `between` may spoil it.
     pub async fn restart(self, between: impl FnOnce(&Path)) -> Self {
-        let (limits, record) = (self.limits.clone(), self.record);
+        let config = self.config.clone();
         let folder = self.end().await;
         between(&folder.path().join("data"));
-        Self::start_in(folder, limits, record).await
+        Self::start_in(folder, config).await
     }
 
     pub fn data(&self) -> std::path::PathBuf {

@@ -25,6 +25,7 @@ const TITLES: Record<Exclude<FaultCode, Wide>, string> = {
   unknown_client: 'Nobody with this number is in the room.',
   too_few_clients: 'Too few tabs are ready.',
   overloaded: 'The connection of this tab was too slow.',
+  rate_limited: 'Too much was tried at once.',
   not_owner: 'Only the owner of the room can do this.',
 };
 
