@@ -1,13 +1,17 @@
 //! `lpfl serve`: binds the address, says where to look, and serves until it is told to stop.
 
+use std::env::VarError;
 use std::io::{ErrorKind, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
-use server::{LimitError, LimitInfo, Limits, Server, ServerConfig};
+use anyhow::{Context, Result, anyhow, bail};
+use server::{LimitError, LimitInfo, Limits, Password, Server, ServerConfig};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
+
+/// Names the password in the environment.
+const PASSWORD: &str = "LPFL_PASSWORD";
 
 /// Serve the page, the rooms and the models until Ctrl-C.
 ///
@@ -37,6 +41,10 @@ pub struct Arguments {
     /// Without such a proxy anybody could claim any address, and per-address limits would be none
     #[arg(long)]
     trust_proxy: bool,
+    /// Ask those who open rooms for the password in this file. It can also be given as
+    /// LPFL_PASSWORD in the environment
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
     /// Change a limit; can be given several times
     #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit, long_help = limits_help())]
     limits: Vec<String>,
@@ -79,6 +87,7 @@ async fn serve(arguments: Arguments) -> Result<()> {
     for setting in &arguments.limits {
         limits.set(setting)?;
     }
+    let password = password(arguments.password_file.as_deref())?;
     let data_dir = arguments.data_dir.display().to_string();
     let config = ServerConfig {
         data_dir: arguments.data_dir,
@@ -86,12 +95,32 @@ async fn serve(arguments: Arguments) -> Result<()> {
         allowed_origins: arguments.allowed_origins,
         record: arguments.record,
         trust_proxy: arguments.trust_proxy,
+        password,
         limits,
     };
     let server = Server::open(config).await?;
     println!("{}", greeting(address, &data_dir));
     server.serve(listener, shutdown).await?;
     Ok(())
+}
+
+/// The password of the file or, without one, of the environment.
+fn password(file: Option<&Path>) -> Result<Option<Password>> {
+    let (text, place) = match file {
+        Some(path) => {
+            let shown = path.display();
+            let text = std::fs::read_to_string(path);
+            let text = text.with_context(|| format!("the password file {shown} cannot be read"))?;
+            (text, shown.to_string())
+        }
+        None => match std::env::var(PASSWORD) {
+            Ok(text) => (text, PASSWORD.to_owned()),
+            Err(VarError::NotPresent) => return Ok(None),
+            Err(VarError::NotUnicode(_)) => bail!("{PASSWORD} is not UTF-8"),
+        },
+    };
+    let password = Password::new(&text).with_context(|| format!("{place} holds no password"))?;
+    Ok(Some(password))
 }
 
 /// One line with the address to open.

@@ -108,6 +108,8 @@ pub enum FaultCode {
     Overloaded,
     /// Too many tries from one address, or at one room: the next has to wait.
     RateLimited,
+    /// The server's password is needed, and was not given or is another one.
+    PasswordNeeded,
     /// The request needs the room's owner token.
     NotOwner,
     /// A setting out of range.

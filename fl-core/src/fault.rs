@@ -201,6 +201,16 @@ impl Fault {
         )
     }
 
+    /// The server wants its password.
+    pub fn password_needed() -> Self {
+        Self::new(
+            FaultCode::PasswordNeeded,
+            Blame::Client,
+            "Only those who know this server's password may open rooms.".into(),
+            "Ask its operator for the password.",
+        )
+    }
+
     /// Something was tried too often; after `seconds` it may be tried again.
     pub fn rate_limited(message: impl Into<String>, seconds: u64) -> Self {
         let mend = match seconds {

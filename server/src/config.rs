@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::limits::Limits;
+use crate::password::Password;
 
 /// How a server runs.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct ServerConfig {
     /// Whether a client's address is taken from `X-Forwarded-For`, as a proxy before the server
     /// writes it. Without such a proxy anybody could claim any address.
     pub trust_proxy: bool,
+    /// What those who open rooms have to know; anybody may without one.
+    pub password: Option<Password>,
     /// Whether every update that counts is kept, for [`crate::recording`].
     pub record: bool,
     /// What one server holds and bears.
@@ -31,6 +34,7 @@ impl Default for ServerConfig {
             models: Vec::new(),
             allowed_origins: Vec::new(),
             trust_proxy: false,
+            password: None,
             record: false,
             limits: Limits::default(),
         }

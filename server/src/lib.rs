@@ -20,6 +20,7 @@ pub mod model_folder;
 mod models;
 mod outbox;
 mod pace;
+mod password;
 pub mod recording;
 mod restore;
 mod room_actor;
@@ -43,6 +44,7 @@ pub use config::ServerConfig;
 pub use error::ServerError;
 pub use limits::{LimitError, LimitInfo, Limits};
 pub use model_folder::ModelFolder;
+pub use password::{NoPassword, Password};
 
 use gate::{Gate, Peer};
 use http::App;
@@ -81,6 +83,7 @@ impl Server {
             models,
             allowed_origins,
             trust_proxy,
+            password,
             record,
             limits,
         } = config;
@@ -113,6 +116,7 @@ impl Server {
             budget: Budget::new(limits.updates_in_flight_mib),
             limits,
             trust_proxy,
+            password,
             allowed_origins: allowed_origins.into(),
             next_connection: Arc::new(AtomicU64::new(1)),
             stop,

@@ -1,7 +1,7 @@
 //! Every path with good and bad input.
 
 use fl_core::settings::RoomSettings;
-use server::Limits;
+use server::{Limits, Password};
 
 use crate::support::{TestServer, limits, settings};
 
@@ -264,4 +264,52 @@ async fn adapter_is_a_peft_directory() {
     assert_eq!(zipped, weights.body);
     let tag = weights.header("etag").unwrap();
     assert_eq!(tag.trim_matches('"'), adapter.hash().to_string());
+}
+
+#[tokio::test]
+async fn password_is_needed_to_open_rooms_and_for_nothing_else() {
+    let mut server = TestServer::start().await;
+    let (code, _) = server.open_room(&settings(1)).await;
+    server.config.password = Some(Password::new("correct-horse\n").unwrap());
+    let server = server.restart(|_| {}).await;
+    let body = serde_json::to_string(&settings(1)).unwrap();
+    let open = |authorization: &'static str| {
+        let headers = [JSON[0], ("authorization", authorization)];
+        let (server, body) = (&server, &body);
+        async move { server.request("POST", "/api/rooms", &headers, body).await }
+    };
+    let asked = server.request("POST", "/api/rooms", &JSON, &body).await;
+    assert_eq!(
+        (asked.status, asked.fault().as_str()),
+        (401, "password_needed")
+    );
+    assert_eq!(asked.header("www-authenticate"), Some("Bearer"));
+    for wrong in [
+        "Bearer wrong-horse",
+        "Bearer ",
+        "Basic correct-horse",
+        "correct-horse",
+    ] {
+        assert_eq!(open(wrong).await.status, 401, "{wrong}");
+    }
+    assert_eq!(open("Bearer correct-horse").await.status, 201);
+    server.join(&code, "Ada").await;
+    assert_eq!(server.get("/api/defaults").await.status, 200);
+}
+
+#[tokio::test]
+async fn passwords_cannot_be_guessed() {
+    let server = TestServer::start_as(|config| {
+        config.password = Some(Password::new("correct-horse").unwrap());
+        config.limits.wrong_codes_per_address_and_minute = 2;
+    })
+    .await;
+    let body = serde_json::to_string(&settings(1)).unwrap();
+    let mut statuses = Vec::new();
+    for guess in ["Bearer a", "Bearer b", "Bearer correct-horse"] {
+        let headers = [JSON[0], ("authorization", guess)];
+        let answer = server.request("POST", "/api/rooms", &headers, &body).await;
+        statuses.push(answer.status);
+    }
+    assert_eq!(statuses, [401, 401, 429]);
 }

@@ -1,6 +1,6 @@
 //! Answers: JSON, and faults with the status that fits them.
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fl_core::codec;
 use fl_core::error::{Blame, Fault, FaultCode};
@@ -35,6 +35,7 @@ impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
         let status = match fault.code {
             FaultCode::UnknownRoom | FaultCode::UnknownClient => StatusCode::NOT_FOUND,
+            FaultCode::PasswordNeeded => StatusCode::UNAUTHORIZED,
             FaultCode::NotOwner | FaultCode::Removed => StatusCode::FORBIDDEN,
             FaultCode::Oversized => StatusCode::PAYLOAD_TOO_LARGE,
             FaultCode::RoomFull
@@ -61,7 +62,16 @@ impl From<Fault> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, json_text(codec::encode_text(&self.fault))).into_response()
+        let mut response = json_text(codec::encode_text(&self.fault));
+        *response.status_mut() = self.status;
+        if self.status == StatusCode::UNAUTHORIZED {
+            // Which every answer with this status has to name (RFC 9110, 15.5.2).
+            let scheme = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
     }
 }
 

@@ -25,6 +25,7 @@ use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Pr
 use crate::in_flight::Budget;
 use crate::learning::Library;
 use crate::limits::Limits;
+use crate::password::Password;
 use crate::rooms::Rooms;
 
 /// Most bytes of a request's body.
@@ -40,6 +41,7 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     /// See [`crate::ServerConfig::trust_proxy`].
     pub(crate) trust_proxy: bool,
+    pub(crate) password: Option<Password>,
     pub(crate) allowed_origins: Arc<[String]>,
     /// Places for WebSockets.
     pub(crate) places: Arc<Semaphore>,

@@ -48,6 +48,7 @@ pub(crate) async fn create(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
+    check_password(&app, &visitor, &headers)?;
     // Another site's form cannot send this type, so no page opens rooms behind its visitor's back.
     let json_type = |value: &header::HeaderValue| value.as_bytes().starts_with(b"application/json");
     if !headers.get(header::CONTENT_TYPE).is_some_and(json_type) {
@@ -74,6 +75,25 @@ pub(crate) async fn create(
     app.rooms.visitors().open_room(visitor.who)?;
     let created = app.rooms.create(settings).await?;
     Ok((StatusCode::CREATED, json(&created)).into_response())
+}
+
+/// The secret that a request carries.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    value.strip_prefix("Bearer ")
+}
+
+/// Lets those through who know the password, where there is one. A wrong one counts as a wrong
+/// code does.
+fn check_password(app: &App, visitor: &Visitor, headers: &HeaderMap) -> Result<(), Fault> {
+    let Some(password) = &app.password else {
+        return Ok(());
+    };
+    let given = bearer(headers).ok_or_else(Fault::password_needed)?;
+    app.rooms.visitors().attempt(visitor.who, || {
+        let is_it = password.matches(given);
+        is_it.then_some(()).ok_or_else(Fault::password_needed)
+    })
 }
 
 fn bad_request(message: String, mend: &str) -> Refusal {
@@ -166,11 +186,7 @@ async fn command(
     command: OwnerCommand,
 ) -> Result<StatusCode, Refusal> {
     let room = app.rooms.find(visitor.who, code)?;
-    let token = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
-    let is_owner = token.is_some_and(|token| room.owner.matches(token));
+    let is_owner = bearer(headers).is_some_and(|token| room.owner.matches(token));
     let owner = || is_owner.then_some(()).ok_or_else(Fault::not_owner);
     app.rooms.visitors().attempt(visitor.who, owner)?;
     ask(&room, |answer| Input::Command { command, answer }).await??;

@@ -10,7 +10,7 @@ import { joinWhenOpened } from '../state/session';
 import { fieldFault, type FieldFault } from '../text/faults';
 import { friendlyName } from '../text/names';
 import { FaultNote } from './fault-note';
-import { TextField } from './field';
+import { PasswordField, TextField } from './field';
 import { Options } from './options';
 
 export function CreateCard() {
@@ -18,6 +18,8 @@ export function CreateCard() {
   const [draft, setDraft] = useState<Draft | null>(null);
   const [wrong, setWrong] = useState<FieldFault | null>(null);
   const [fault, setFault] = useState<Fault | null>(null);
+  /** Null until the server asks for it. */
+  const [password, setPassword] = useState<string | null>(null);
   const [creating, setCreating] = useState(false);
   const form = useRef<HTMLFormElement>(null);
 
@@ -38,6 +40,11 @@ export function CreateCard() {
   }, [wrong]);
 
   const refuse = (refused: Fault) => {
+    if (refused.code === 'password_needed') {
+      setWrong({ field: 'password', words: passwordWords(password) });
+      setPassword(password ?? '');
+      return;
+    }
     const named = fieldFault(refused);
     const shown = named && fieldOf(form.current, named.field) ? named : null;
     setWrong(shown);
@@ -55,7 +62,7 @@ export function CreateCard() {
       return;
     }
     setCreating(true);
-    const result = await api.createRoom(reading.settings);
+    const result = await api.createRoom(reading.settings, password);
     setCreating(false);
     if (!result.ok) {
       refuse(result.fault);
@@ -96,6 +103,16 @@ export function CreateCard() {
         {defaults && draft && (
           <Options draft={draft} corpora={defaults.corpora} fault={wrong} onChange={change} />
         )}
+        {password !== null && (
+          <PasswordField
+            label="Password of this server"
+            path="password"
+            fault={wrong}
+            value={password}
+            onValue={setPassword}
+            testId="password-input"
+          />
+        )}
         <button
           type="submit"
           class="primary large"
@@ -107,6 +124,13 @@ export function CreateCard() {
       </form>
     </section>
   );
+}
+
+/** What is said when the server refuses the password, or the lack of one. */
+function passwordWords(given: string | null): string {
+  return given === null || given === ''
+    ? 'Only those who know its password may open rooms here.'
+    : 'This is not its password.';
 }
 
 /** The field of the form that shows the setting of this path. */

@@ -67,6 +67,26 @@ export function TextField(props: TextProps) {
   );
 }
 
+type PasswordProps = Common & { value: string; onValue: (value: string) => void; testId?: string };
+
+export function PasswordField({ value, onValue, testId, ...common }: PasswordProps) {
+  return (
+    <Frame
+      {...common}
+      control={(described) => (
+        <input
+          type="password"
+          autocomplete="off"
+          data-testid={testId}
+          {...described}
+          value={value}
+          onInput={(event) => onValue(event.currentTarget.value)}
+        />
+      )}
+    />
+  );
+}
+
 type NumberProps = Common & { value: string; onValue: (value: string) => void; unit?: string };
 
 export function NumberField({ value, onValue, unit, ...common }: NumberProps) {

@@ -26,6 +26,7 @@ const TITLES: Record<Exclude<FaultCode, Wide>, string> = {
   too_few_clients: 'Too few tabs are ready.',
   overloaded: 'The connection of this tab was too slow.',
   rate_limited: 'Too much was tried at once.',
+  password_needed: 'This server asks for a password.',
   not_owner: 'Only the owner of the room can do this.',
 };
 
