@@ -1,6 +1,9 @@
 //! `lpfl join`: native clients of a room, the same program as in a tab without the tab.
 
 mod host;
+mod pin;
+mod pinned;
+mod trust;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +26,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{JoinSet, LocalSet};
 
 use host::NativeHost;
+use pin::Fingerprint;
 use watch::{Format, Watcher};
 
 /// Take part in a room with clients of this machine, until the room has finished its rounds.
@@ -45,6 +49,10 @@ pub struct JoinArguments {
     /// Name shown to the others; several clients get a number behind it
     #[arg(long, value_name = "NAME", default_value = "Bot")]
     name: String,
+    /// Trust the server whose certificate has this SHA-256 fingerprint, and no other: for a server
+    /// that signed its certificate itself, which prints it at its start
+    #[arg(long, value_name = "SHA256")]
+    tls_fingerprint: Option<Fingerprint>,
     /// Print every event as one JSON object a line
     #[arg(long)]
     json: bool,
@@ -78,7 +86,10 @@ pub async fn join(arguments: JoinArguments) -> Result<()> {
     } else {
         Format::Text
     };
-    LocalSet::new().run_until(watch_all(joins, format)).await
+    let tls = trust::settle(&origin, arguments.tls_fingerprint).await?;
+    LocalSet::new()
+        .run_until(watch_all(joins, format, tls))
+        .await
 }
 
 /// One client of this process.
@@ -88,7 +99,11 @@ struct Running {
     end: Option<oneshot::Sender<()>>,
 }
 
-async fn watch_all(joins: Vec<Join>, format: Format) -> Result<()> {
+async fn watch_all(
+    joins: Vec<Join>,
+    format: Format,
+    tls: Option<Arc<rustls::ClientConfig>>,
+) -> Result<()> {
     let mut watcher = Watcher::new(&joins, format);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let cores = Arc::new(Semaphore::new(cores));
@@ -97,7 +112,7 @@ async fn watch_all(joins: Vec<Join>, format: Format) -> Result<()> {
     let mut tasks = JoinSet::new();
     let mut clients = Vec::new();
     for (index, join) in joins.into_iter().enumerate() {
-        let host = NativeHost::new(index, events.clone(), Arc::clone(&cores));
+        let host = NativeHost::new(index, events.clone(), Arc::clone(&cores), tls.clone());
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).context("the system gives no random numbers")?;
         let rng = ChaCha8Rng::from_seed(seed);

@@ -1,11 +1,14 @@
 //! `lpfl serve`: binds the address, says where to look, and serves until it is told to stop.
 
+mod tls;
+
 use std::env::VarError;
 use std::io::{ErrorKind, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use server::tls::Identity;
 use server::{LimitError, LimitInfo, Limits, Password, Server, ServerConfig};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
@@ -45,6 +48,8 @@ pub struct Arguments {
     /// LPFL_PASSWORD in the environment
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: tls::TlsArguments,
     /// Change a limit; can be given several times
     #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit, long_help = limits_help())]
     limits: Vec<String>,
@@ -89,17 +94,25 @@ async fn serve(arguments: Arguments) -> Result<()> {
     }
     let password = password(arguments.password_file.as_deref())?;
     let data_dir = arguments.data_dir.display().to_string();
+    let tls = arguments.tls.identity(&arguments.data_dir)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let fingerprint = tls.as_ref().map(Identity::fingerprint);
+    let fingerprint = fingerprint.filter(|_| arguments.tls.is_self_signed());
     let config = ServerConfig {
         data_dir: arguments.data_dir,
         models: arguments.models,
         allowed_origins: arguments.allowed_origins,
         record: arguments.record,
         trust_proxy: arguments.trust_proxy,
+        tls,
         password,
         limits,
     };
     let server = Server::open(config).await?;
-    println!("{}", greeting(address, &data_dir));
+    println!("{}", greeting(scheme, address, &data_dir));
+    if let Some(fingerprint) = fingerprint {
+        println!("SHA-256 fingerprint of the certificate: {fingerprint}");
+    }
     server.serve(listener, shutdown).await?;
     Ok(())
 }
@@ -124,16 +137,19 @@ fn password(file: Option<&Path>) -> Result<Option<Password>> {
 }
 
 /// One line with the address to open.
-fn greeting(address: SocketAddr, data_dir: &str) -> String {
+fn greeting(scheme: &str, address: SocketAddr, data_dir: &str) -> String {
     if !address.ip().is_unspecified() {
-        return format!("Open http://{address} (data in {data_dir})");
+        return format!("Open {scheme}://{address} (data in {data_dir})");
     }
     let port = address.port();
     let others = match network_address() {
-        Some(ip) => format!(", on other machines http://{}", SocketAddr::new(ip, port)),
+        Some(ip) => format!(
+            ", on other machines {scheme}://{}",
+            SocketAddr::new(ip, port)
+        ),
         None => String::new(),
     };
-    format!("Open http://127.0.0.1:{port}{others} (data in {data_dir})")
+    format!("Open {scheme}://127.0.0.1:{port}{others} (data in {data_dir})")
 }
 
 /// The address that this machine has in its network, where it has one.

@@ -13,5 +13,6 @@ mod hub;
 mod info;
 mod program;
 mod room;
+mod secure;
 mod simulate;
 mod task;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::program::{PARTS, done, failed, lpfl, sharded, write};
 
 /// A server that ends with the test.
-struct Served(Child);
+pub struct Served(pub Child);
 
 impl Drop for Served {
     fn drop(&mut self) {
@@ -19,10 +19,11 @@ impl Drop for Served {
     }
 }
 
-fn settings() -> RoomSettings {
+/// A room of one client for one round, of the model of this name.
+pub fn settings(model: &str) -> RoomSettings {
     let mut settings = RoomSettings {
         title: "Shards".into(),
-        model: "sharded".into(),
+        model: model.into(),
         texts: Texts::Own,
         task: learner::testing::task(),
         lora: learner::testing::lora(),
@@ -34,17 +35,22 @@ fn settings() -> RoomSettings {
     settings
 }
 
+/// Labelled texts, as a client brings them.
+pub fn texts() -> String {
+    let mut texts = String::from("text,label\n");
+    for (text, label) in learner::testing::toy_texts(8, 1) {
+        texts += &format!("{text},{}\n", ["negative", "positive"][label]);
+    }
+    texts
+}
+
 #[test]
 fn clients_download_every_shard() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let files = sharded();
     write(&folder.path().join("sharded"), &files);
-    let mut texts = String::from("text,label\n");
-    for (text, label) in learner::testing::toy_texts(8, 1) {
-        texts += &format!("{text},{}\n", ["negative", "positive"][label]);
-    }
-    std::fs::write(path("texts.csv"), texts).unwrap();
+    std::fs::write(path("texts.csv"), texts()).unwrap();
 
     let mut serve = lpfl(&[
         "serve",
@@ -63,7 +69,7 @@ fn clients_download_every_shard() {
 
     let created = ureq::post(format!("{url}/api/rooms"))
         .header("content-type", "application/json")
-        .send(serde_json::to_string(&settings()).unwrap());
+        .send(serde_json::to_string(&settings("sharded")).unwrap());
     let created = created.unwrap().into_body().read_to_string().unwrap();
     let created: Value = created.parse().unwrap();
     let room = created["code"].as_str().unwrap();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::limits::Limits;
 use crate::password::Password;
+use crate::tls::Identity;
 
 /// How a server runs.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct ServerConfig {
     pub trust_proxy: bool,
     /// What those who open rooms have to know; anybody may without one.
     pub password: Option<Password>,
+    /// The certificate to serve with; plain HTTP without one.
+    pub tls: Option<Identity>,
     /// Whether every update that counts is kept, for [`crate::recording`].
     pub record: bool,
     /// What one server holds and bears.
@@ -35,6 +38,7 @@ impl Default for ServerConfig {
             allowed_origins: Vec::new(),
             trust_proxy: false,
             password: None,
+            tls: None,
             record: false,
             limits: Limits::default(),
         }

@@ -28,8 +28,10 @@ mod rooms;
 mod secrets;
 mod socket;
 mod store;
+pub mod tls;
 mod visitors;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -53,6 +55,7 @@ use learning::Library;
 use restore::restore;
 use rooms::Rooms;
 use store::{Store, StoreThread};
+use tls::{Identity, TlsListener};
 
 /// Opens a server and runs it: [`Server::open`] and [`Server::serve`] in one.
 ///
@@ -70,6 +73,7 @@ pub async fn serve(
 pub struct Server {
     app: App,
     store: StoreThread,
+    tls: Option<Identity>,
 }
 
 impl Server {
@@ -84,6 +88,7 @@ impl Server {
             allowed_origins,
             trust_proxy,
             password,
+            tls,
             record,
             limits,
         } = config;
@@ -122,7 +127,11 @@ impl Server {
             stop,
             tasks,
         };
-        Ok(Self { app, store: thread })
+        Ok(Self {
+            app,
+            store: thread,
+            tls,
+        })
     }
 
     /// Serves until `shutdown` resolves, then ends in order: no new work, a farewell on every
@@ -135,20 +144,30 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServerError> {
-        let Self { app, store } = self;
+        let Self { app, store, tls } = self;
         let (stop, tasks, drain) = (app.stop.clone(), app.tasks.clone(), app.limits.drain);
         let asked = stop.clone();
         let ended = async move {
             shutdown.await;
             asked.cancel();
         };
-        // Small frames must not wait for more.
-        let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
-        let listener = Gate::new(listener, app.budget.clone());
+        let (budget, patience) = (app.budget.clone(), app.limits.handshake);
         let service = http::router(app).into_make_service_with_connect_info::<Peer>();
-        let server = axum::serve(listener, service).with_graceful_shutdown(ended);
+        let server: Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>> = match tls {
+            Some(identity) => {
+                let listener = Gate::new(TlsListener::new(listener, &identity, patience), budget);
+                let server = axum::serve(listener, service);
+                Box::pin(server.with_graceful_shutdown(ended).into_future())
+            }
+            None => {
+                // Small frames must not wait for more.
+                let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
+                let server = axum::serve(Gate::new(listener, budget), service);
+                Box::pin(server.with_graceful_shutdown(ended).into_future())
+            }
+        };
         let served = tokio::select! {
-            served = server.into_future() => served.map_err(ServerError::Listener),
+            served = server => served.map_err(ServerError::Listener),
             // Downloads that go on do not hold the end up for ever.
             () = async { stop.cancelled().await; sleep(drain).await } => Ok(()),
         };

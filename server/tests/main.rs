@@ -13,3 +13,4 @@ mod recording;
 mod restart;
 mod sessions;
 mod support;
+mod tls;

@@ -13,11 +13,14 @@ use fl_core::codec::{FRAME_LIMIT, SERVER_TEXT_LIMIT};
 use fl_core::room::Millis;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_util::{SinkExt as _, StreamExt as _};
+use rustls::ClientConfig;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
-use tokio_tungstenite::connect_async_with_config;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{Connector, connect_async_tls_with_config};
+
+use super::pinned;
 
 /// How long a connection may take to send its last frames.
 const FLUSH: Duration = Duration::from_secs(3);
@@ -36,6 +39,8 @@ pub struct NativeHost {
     started: Instant,
     connections: RefCell<Vec<JoinHandle<()>>>,
     agent: ureq::Agent,
+    /// What replaces the usual rules of TLS.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl NativeHost {
@@ -44,6 +49,7 @@ impl NativeHost {
         index: usize,
         events: UnboundedSender<(usize, Event)>,
         cores: Arc<Semaphore>,
+        tls: Option<Arc<ClientConfig>>,
     ) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -55,7 +61,11 @@ impl NativeHost {
             cores,
             started: Instant::now(),
             connections: RefCell::default(),
-            agent: config.build().into(),
+            agent: match &tls {
+                Some(tls) => pinned::agent(config.build(), Arc::clone(tls)),
+                None => config.build().into(),
+            },
+            tls,
         }
     }
 
@@ -89,10 +99,10 @@ impl Host for NativeHost {
         inbox: UnboundedSender<Input>,
     ) -> UnboundedSender<Frame> {
         let (frames, outgoing) = unbounded();
-        let url = url.to_owned();
+        let (url, tls) = (url.to_owned(), self.tls.clone());
         let connection = tokio::spawn(async move {
             let tell = |event| drop(inbox.unbounded_send(Input::Socket(number, event)));
-            converse(&url, outgoing, &tell).await;
+            converse(&url, tls, outgoing, &tell).await;
             tell(SocketEvent::Closed);
         });
         let mut connections = self.connections.borrow_mut();
@@ -184,13 +194,19 @@ fn read(
 }
 
 /// Carries frames both ways until one side ends it.
-async fn converse(url: &str, mut outgoing: UnboundedReceiver<Frame>, tell: &impl Fn(SocketEvent)) {
+async fn converse(
+    url: &str,
+    tls: Option<Arc<ClientConfig>>,
+    mut outgoing: UnboundedReceiver<Frame>,
+    tell: &impl Fn(SocketEvent),
+) {
     let limit = Some(FRAME_LIMIT.max(SERVER_TEXT_LIMIT));
     let config = WebSocketConfig::default()
         .max_message_size(limit)
         .max_frame_size(limit);
+    let tls = tls.map(Connector::Rustls);
     let connected = tokio::select! {
-        connected = connect_async_with_config(url, Some(config), true) => connected,
+        connected = connect_async_tls_with_config(url, Some(config), true, tls) => connected,
         // Nothing is sent before the connection is open, so this is its end.
         _ = outgoing.next() => return,
     };
