@@ -1,5 +1,7 @@
 //! One room's task: feeds its machine with messages, time and results, and carries out its effects.
 
+mod inspection;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,6 @@ use fl_core::codec;
 use fl_core::error::Fault;
 use fl_core::protocol::{ClientId, ClientMessage, Evaluated, Report, ServerHeader, ServerMessage};
 use fl_core::room::{ConnectionId, Effect, Hello, Millis, OwnerCommand, Room};
-use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -23,6 +24,8 @@ use crate::limits::Limits;
 use crate::outbox::{Outbox, Outgoing};
 use crate::secrets;
 use crate::store::{Change, RecordedBase, RecordedFrame, Store};
+
+use inspection::Inspection;
 
 /// Parameters above which adding and hashing adapters leaves the task's thread to others.
 const HEAVY_PARAMETERS: usize = 128 * 1024;
@@ -206,7 +209,7 @@ impl RoomActor {
                 let _ = answer.send(result);
             }
             Input::Inspect { answer } => {
-                let _ = answer.send(self.inspection(now));
+                let _ = answer.send(Inspection::of(&self.room, now));
             }
             Input::Global { answer } => {
                 let (round, adapter, hash) = self.room.global();
@@ -414,26 +417,4 @@ impl RoomActor {
         self.global_frame = Some((hash, frame.clone()));
         frame
     }
-
-    fn inspection(&self, now: Millis) -> String {
-        codec::encode_text(&Inspection {
-            view: self.room.view(now),
-            settings: self.room.settings(),
-            model: self.room.model(),
-            recorded: self.room.is_recorded(),
-            history: self.room.history().collect(),
-            evaluations: self.room.evaluations(),
-        })
-    }
-}
-
-/// What `GET /api/rooms/CODE` answers.
-#[derive(Serialize)]
-struct Inspection<'a> {
-    view: fl_core::protocol::RoomView,
-    settings: &'a fl_core::settings::RoomSettings,
-    model: &'a fl_core::protocol::ModelInfo,
-    recorded: bool,
-    history: Vec<&'a fl_core::protocol::RoundRecord>,
-    evaluations: &'a [Evaluated],
 }
