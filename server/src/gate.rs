@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::PollSemaphore;
 
 use crate::in_flight::{Budget, Share};
+use crate::metrics::Metrics;
 
 /// Bytes of one frame that are read without a share of the budget.
 const FREE: usize = 64 * 1024;
@@ -22,12 +23,17 @@ const CONTROL_HEADER: usize = 6;
 pub(crate) struct Gate<L> {
     inner: L,
     budget: Budget,
+    metrics: Metrics,
 }
 
 impl<L> Gate<L> {
     /// Meters the connections of `inner`.
-    pub(crate) fn new(inner: L, budget: Budget) -> Self {
-        Self { inner, budget }
+    pub(crate) fn new(inner: L, budget: Budget, metrics: Metrics) -> Self {
+        Self {
+            inner,
+            budget,
+            metrics,
+        }
     }
 }
 
@@ -41,6 +47,7 @@ impl<L: Listener<Addr = SocketAddr>> Listener for Gate<L> {
             inner,
             meter: Arc::new(Meter::new(self.budget.clone())),
             turn: PollSemaphore::new(self.budget.permits()),
+            metrics: self.metrics.clone(),
         };
         (metered, address)
     }
@@ -179,6 +186,7 @@ pub(crate) struct Metered<T> {
     inner: T,
     meter: Arc<Meter>,
     turn: PollSemaphore,
+    metrics: Metrics,
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
@@ -200,7 +208,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
-        self.meter.frame().read += buffer.filled().len() - before;
+        let read = buffer.filled().len() - before;
+        self.meter.frame().read += read;
+        self.metrics.received.inc_by(read as u64);
         Poll::Ready(Ok(()))
     }
 }
@@ -211,7 +221,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(context, buffer)
+        let written = ready!(Pin::new(&mut self.inner).poll_write(context, buffer))?;
+        self.metrics.sent.inc_by(written as u64);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -227,7 +239,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(context, buffers)
+        let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(context, buffers))?;
+        self.metrics.sent.inc_by(written as u64);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -250,6 +264,7 @@ mod tests {
             inner,
             meter: Arc::new(Meter::new(budget.clone())),
             turn: PollSemaphore::new(budget.permits()),
+            metrics: Metrics::new(),
         };
         (metered, peer)
     }

@@ -39,6 +39,11 @@ impl Budget {
         Arc::clone(&self.permits)
     }
 
+    /// Bytes that are given out.
+    pub(crate) fn in_use(&self) -> usize {
+        (self.total as usize - self.permits.available_permits()) * UNIT
+    }
+
     /// The permits for a frame of so many bytes and the values decoded from it. More than there
     /// are is all there are: a frame that is allowed has to get through.
     pub(crate) fn permits_for(&self, frame: usize) -> u32 {

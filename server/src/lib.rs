@@ -16,6 +16,7 @@ mod http;
 mod in_flight;
 mod learning;
 mod limits;
+mod metrics;
 pub mod model_folder;
 mod models;
 mod outbox;
@@ -52,6 +53,7 @@ use gate::{Gate, Peer};
 use http::App;
 use in_flight::Budget;
 use learning::Library;
+use metrics::Metrics;
 use restore::restore;
 use rooms::Rooms;
 use store::{Store, StoreThread};
@@ -105,11 +107,13 @@ impl Server {
         };
         let library = Arc::new(library);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let metrics = Metrics::new();
         let rooms = Rooms::new(
             Arc::clone(&library),
             store,
             record,
             limits.clone(),
+            metrics.clone(),
             stop.clone(),
             tasks.clone(),
         );
@@ -120,6 +124,7 @@ impl Server {
             places: Arc::new(Semaphore::new(limits.connections)),
             budget: Budget::new(limits.updates_in_flight_mib),
             limits,
+            metrics,
             trust_proxy,
             password,
             allowed_origins: allowed_origins.into(),
@@ -151,18 +156,23 @@ impl Server {
             shutdown.await;
             asked.cancel();
         };
-        let (budget, patience) = (app.budget.clone(), app.limits.handshake);
+        let (budget, metrics) = (app.budget.clone(), app.metrics.clone());
+        let patience = app.limits.handshake;
         let service = http::router(app).into_make_service_with_connect_info::<Peer>();
         let server: Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>> = match tls {
             Some(identity) => {
-                let listener = Gate::new(TlsListener::new(listener, &identity, patience), budget);
+                let listener = Gate::new(
+                    TlsListener::new(listener, &identity, patience),
+                    budget,
+                    metrics,
+                );
                 let server = axum::serve(listener, service);
                 Box::pin(server.with_graceful_shutdown(ended).into_future())
             }
             None => {
                 // Small frames must not wait for more.
                 let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
-                let server = axum::serve(Gate::new(listener, budget), service);
+                let server = axum::serve(Gate::new(listener, budget, metrics), service);
                 Box::pin(server.with_graceful_shutdown(ended).into_future())
             }
         };

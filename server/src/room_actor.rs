@@ -11,7 +11,9 @@ use bytes::Bytes;
 use fl_core::adapter::{Adapter, AdapterHash};
 use fl_core::codec;
 use fl_core::error::Fault;
-use fl_core::protocol::{ClientId, ClientMessage, Evaluated, Report, ServerHeader, ServerMessage};
+use fl_core::protocol::{
+    ClientId, ClientMessage, Evaluated, Receipt, Report, ServerHeader, ServerMessage,
+};
 use fl_core::room::{ConnectionId, Effect, Hello, Millis, OwnerCommand, Room};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -21,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::evaluation::Evaluator;
 use crate::in_flight::Share;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::outbox::{Outbox, Outgoing};
 use crate::secrets;
 use crate::store::{Change, RecordedBase, RecordedFrame, Store};
@@ -82,6 +85,7 @@ pub(crate) struct RoomActor {
     limits: Limits,
     /// PEFT's configuration of the room's adapters.
     adapter_config: Bytes,
+    metrics: Metrics,
     begun: Instant,
     view_at: Instant,
     view_due: bool,
@@ -95,6 +99,7 @@ impl RoomActor {
         evaluator: Evaluator,
         limits: Limits,
         adapter_config: Bytes,
+        metrics: Metrics,
     ) -> Self {
         Self {
             room,
@@ -104,6 +109,7 @@ impl RoomActor {
             evaluator,
             limits,
             adapter_config,
+            metrics,
             begun: Instant::now(),
             view_at: Instant::now(),
             view_due: false,
@@ -268,6 +274,9 @@ impl RoomActor {
         match result {
             Ok(()) => {
                 self.room.stored(now);
+                if let Some(record) = self.room.history().last() {
+                    self.metrics.round(record);
+                }
                 self.evaluate_unless_known();
                 let (round, _, hash) = self.room.global();
                 tracing::info!(room = self.room.code(), round, %hash, "round stored");
@@ -318,6 +327,12 @@ impl RoomActor {
         let code = self.room.code();
         match effect {
             Effect::Send(connection, message) => {
+                if let ServerMessage::Receipt(Receipt {
+                    fault: Some(fault), ..
+                }) = &message
+                {
+                    self.metrics.refused_update(fault.code);
+                }
                 let text = codec::encode_text(&message);
                 self.send(connection, Outgoing::Text(text.into()));
             }
@@ -348,6 +363,7 @@ impl RoomActor {
                 });
             }
             Effect::StoreAbandoned(record) => {
+                self.metrics.round(&record);
                 self.store.note(code, Change::Round(Box::new(record))).await;
             }
             Effect::StoreMember(member) => self.store.note(code, Change::Member(member)).await,

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::evaluation::Evaluator;
 use crate::learning::Library;
 use crate::limits::Limits;
+use crate::metrics::{Metrics, Moment};
 use crate::pace::Pace;
 use crate::restore::RestoredRoom;
 use crate::room_actor::{Input, RoomActor};
@@ -72,6 +73,7 @@ pub(crate) struct Rooms {
     record: bool,
     limits: Limits,
     visitors: Visitors,
+    metrics: Metrics,
     turns: Arc<Semaphore>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -94,6 +96,7 @@ impl Rooms {
         store: Store,
         record: bool,
         limits: Limits,
+        metrics: Metrics,
         stop: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
@@ -103,12 +106,25 @@ impl Rooms {
             record,
             visitors: Visitors::new(limits.clone()),
             limits,
+            metrics,
             turns: Arc::new(Semaphore::new(EVALUATIONS_AT_ONCE)),
             stop,
             tasks,
             by_code: RwLock::default(),
             reserved: AtomicUsize::new(0),
             largest_frame: AtomicUsize::new(HEADER_LIMIT),
+        }
+    }
+
+    /// How many rooms there are, and what waits for them and for the store.
+    pub(crate) fn moment(&self) -> Moment {
+        let by_code = self.by_code.read().unwrap_or_else(PoisonError::into_inner);
+        let waiting = |room: &RoomHandle| room.inbox.max_capacity() - room.inbox.capacity();
+        Moment {
+            rooms: by_code.len(),
+            room_queues: by_code.values().map(waiting).sum(),
+            store_queue: self.store.waiting(),
+            ..Moment::default()
         }
     }
 
@@ -199,7 +215,14 @@ impl Rooms {
         );
         let adapter_config = self.library.adapter_config(room.settings());
         let (store, limits) = (self.store.clone(), self.limits.clone());
-        let actor = RoomActor::new(room, store, evaluator, limits, adapter_config.clone());
+        let actor = RoomActor::new(
+            room,
+            store,
+            evaluator,
+            limits,
+            adapter_config.clone(),
+            self.metrics.clone(),
+        );
         self.tasks.spawn(actor.run(messages, self.stop.clone()));
         let failures = self.limits.failed_hellos_per_room_and_minute;
         let failed = Pace::per_minute(failures, Instant::now());

@@ -18,13 +18,13 @@ use fl_core::error::{Fault, FaultCode};
 use fl_core::protocol::{ClientMessage, ServerMessage};
 use fl_core::room::{ConnectionId, Hello};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::gate::{Meter, TooEarly};
 use crate::limits::Limits;
-use crate::outbox::{Outgoing, Outgoings, outbox};
+use crate::metrics::{Counted, Metrics};
+use crate::outbox::{Outgoing, Outgoings, Queue, outbox};
 use crate::room_actor::Input;
 use crate::rooms::{RoomHandle, Rooms};
 use crate::visitors::Who;
@@ -50,6 +50,7 @@ pub(crate) struct Caller {
     pub(crate) connection: ConnectionId,
     pub(crate) who: Who,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) metrics: Metrics,
 }
 
 /// Serves one connection to its end.
@@ -64,12 +65,16 @@ pub(crate) async fn serve<S, E>(
     E: Error + 'static,
 {
     let (mut sink, mut stream) = socket.split();
+    let _counted = Counted::new(&caller.metrics.connections);
     let end = tokio::select! {
         () = stop.cancelled() => End::GoingAway,
         end = converse(&mut sink, &mut stream, &caller, &rooms, &limits) => end,
     };
     // What it began to send is not waited for.
     caller.meter.await_little();
+    if let End::Refused(fault) = &end {
+        caller.metrics.refused_connection(fault.code);
+    }
     let _ = timeout(FAREWELL, farewell(&mut sink, end)).await;
     // The peer's answer to the close; without it, unread bytes would make the system reset the
     // connection before the peer has read why.
@@ -116,7 +121,7 @@ where
         Err(fault) => return End::Refused(fault),
     };
     let connection = caller.connection;
-    let (outbox, outgoings) = outbox(limits.send_queue);
+    let (outbox, outgoings) = outbox(limits.send_queue, &caller.metrics.send_queues);
     let replies = outbox.replies();
     let join = Input::Join {
         connection,
@@ -196,12 +201,7 @@ fn is_too_early(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// Sends what is queued, and signs of life.
-async fn write<K>(
-    sink: &mut K,
-    queue: &mut mpsc::Receiver<Outgoing>,
-    room: &RoomHandle,
-    limits: &Limits,
-) -> End
+async fn write<K>(sink: &mut K, queue: &mut Queue, room: &RoomHandle, limits: &Limits) -> End
 where
     K: Sink<Message> + Unpin,
 {

@@ -106,6 +106,11 @@ impl Store {
         })
     }
 
+    /// Changes that wait for the database.
+    pub(crate) fn waiting(&self) -> usize {
+        self.jobs.max_capacity() - self.jobs.capacity()
+    }
+
     /// The adapters of a room.
     pub(crate) fn adapters(&self, code: &str) -> Adapters {
         room_adapters(&self.folder, code)

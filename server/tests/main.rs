@@ -9,6 +9,7 @@
 mod hostile;
 mod http;
 mod limits;
+mod metrics;
 mod recording;
 mod restart;
 mod sessions;

@@ -19,6 +19,11 @@ impl Refusal {
         Self { status, fault }
     }
 
+    /// What kind of fault it is.
+    pub(crate) fn code(&self) -> FaultCode {
+        self.fault.code
+    }
+
     /// Nothing is there.
     pub(crate) fn not_found(what: &str) -> Self {
         let fault = Fault {

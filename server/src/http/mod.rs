@@ -25,6 +25,7 @@ use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Pr
 use crate::in_flight::Budget;
 use crate::learning::Library;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::password::Password;
 use crate::rooms::Rooms;
 
@@ -47,6 +48,7 @@ pub(crate) struct App {
     pub(crate) places: Arc<Semaphore>,
     /// Memory for updates under way.
     pub(crate) budget: Budget,
+    pub(crate) metrics: Metrics,
     pub(crate) next_connection: Arc<AtomicU64>,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
@@ -60,6 +62,7 @@ pub(crate) fn router(app: App) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
         .route("/ws", any(websocket::open))
         .route("/api/defaults", get(rooms::defaults))
         .route("/api/rooms", post(rooms::create))

@@ -23,15 +23,26 @@ const SLACK: usize = 64 * 1024;
 /// `GET /ws`
 pub(crate) async fn open(
     State(app): State<App>,
-    Visitor { who, meter }: Visitor,
+    visitor: Visitor,
     headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Refusal> {
+    let metrics = app.metrics.clone();
+    let opened = upgraded(app, visitor, &headers, upgrade);
+    opened.inspect_err(|refusal| metrics.refused_connection(refusal.code()))
+}
+
+fn upgraded(
+    app: App,
+    Visitor { who, meter }: Visitor,
+    headers: &HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
     let upgrade = upgrade.map_err(|rejection| {
         let message = format!("This path takes WebSockets only: {rejection}.");
         Refusal::new(rejection_status(), Fault::malformed(message))
     })?;
-    if !is_allowed_origin(&headers, &app.allowed_origins) {
+    if !is_allowed_origin(headers, &app.allowed_origins) {
         let fault = Fault {
             code: FaultCode::Malformed,
             blame: Blame::Client,
@@ -57,6 +68,7 @@ pub(crate) async fn open(
             connection,
             who,
             meter,
+            metrics: app.metrics,
         };
         socket::serve(socket, caller, app.rooms, app.limits, app.stop).await;
         drop((place, seat, tracked));

@@ -9,14 +9,13 @@ use fl_core::error::{Fault, FaultCode};
 use fl_core::protocol::{ClientHeader, ClientMessage, ServerMessage};
 use fl_core::room::ConnectionId;
 use futures_util::{Stream, StreamExt};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Caller, End, broken};
 use crate::gate::Meter;
 use crate::in_flight::Share;
 use crate::limits::Limits;
-use crate::outbox::Outgoing;
+use crate::outbox::{Outgoing, Replies};
 use crate::pace::Pace;
 use crate::room_actor::Input;
 use crate::rooms::RoomHandle;
@@ -30,7 +29,7 @@ pub(super) struct Reader<'a> {
     meter: &'a Meter,
     room: &'a RoomHandle,
     limits: &'a Limits,
-    replies: mpsc::WeakSender<Outgoing>,
+    replies: Replies,
     pace: Pace,
     malformed: u32,
 }
@@ -41,7 +40,7 @@ impl<'a> Reader<'a> {
         caller: &'a Caller,
         room: &'a RoomHandle,
         limits: &'a Limits,
-        replies: mpsc::WeakSender<Outgoing>,
+        replies: Replies,
     ) -> Self {
         caller.meter.await_frames(room.frame_limit);
         Self {
@@ -164,10 +163,8 @@ impl<'a> Reader<'a> {
             return Err(End::Refused(fault));
         }
         let text = codec::encode_text(&ServerMessage::Fault(fault));
-        if let Some(replies) = self.replies.upgrade() {
-            // A full queue: the room will drop this connection with its next message.
-            let _ = replies.try_send(Outgoing::Text(text.into()));
-        }
+        // A full queue: the room will drop this connection with its next message.
+        let _ = self.replies.send(Outgoing::Text(text.into()));
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use fl_core::error::FaultCode;
 use fl_core::protocol::PROTOCOL_VERSION;
 use fl_core::settings::{RoomSettings, Texts};
 use learner::testing::{Files, Shape, lora};
+use tokio::sync::mpsc;
 use tokio_util::sync::PollSender;
 use tokio_util::task::TaskTracker;
 
@@ -126,6 +127,7 @@ async fn fixture(limits: Limits) -> Fixture {
         store,
         false,
         limits.clone(),
+        Metrics::new(),
         stop.clone(),
         TaskTracker::new(),
     );
@@ -154,6 +156,7 @@ impl Fixture {
                 connection: ConnectionId(id),
                 who: Who::from(IpAddr::from([192, 0, 2, 1])),
                 meter: Arc::new(Meter::new(Budget::new(1))),
+                metrics: Metrics::new(),
             },
             Arc::clone(&self.rooms),
             self.limits.clone(),
