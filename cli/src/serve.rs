@@ -50,9 +50,22 @@ pub struct Arguments {
     password_file: Option<PathBuf>,
     #[command(flatten)]
     tls: tls::TlsArguments,
+    /// How the log on standard error is written; LPFL_LOG chooses what, e.g. LPFL_LOG=server=debug
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
     /// Change a limit; can be given several times
     #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit, long_help = limits_help())]
     limits: Vec<String>,
+}
+
+/// A form of the log.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum LogFormat {
+    /// Lines for people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 /// A setting that [`Limits::set`] takes.
@@ -77,7 +90,7 @@ fn limits_help() -> String {
 
 /// Runs the command to its end.
 pub fn run(arguments: Arguments) -> Result<()> {
-    start_log();
+    start_log(arguments.log_format);
     let runtime = tokio::runtime::Runtime::new().context("the runtime cannot start")?;
     runtime.block_on(serve(arguments))
 }
@@ -187,13 +200,16 @@ fn shutdown_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'stati
     })
 }
 
-/// Logs to standard error; LPFL_LOG chooses what, e.g. `LPFL_LOG=server=debug`.
-fn start_log() {
+/// Logs to standard error.
+fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_env("LPFL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+        .with_target(false);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
 }

@@ -11,6 +11,7 @@ mod fetch;
 mod folder;
 mod hub;
 mod info;
+mod log;
 mod program;
 mod room;
 mod secure;
