@@ -129,6 +129,7 @@ impl Server {
             password,
             allowed_origins: allowed_origins.into(),
             next_connection: Arc::new(AtomicU64::new(1)),
+            ending: CancellationToken::new(),
             stop,
             tasks,
         };
@@ -139,8 +140,8 @@ impl Server {
         })
     }
 
-    /// Serves until `shutdown` resolves, then ends in order: no new work, a farewell on every
-    /// connection, and everything stored.
+    /// Serves until `shutdown` resolves, then ends in order: a word to load balancers, no new work, a
+    /// farewell on every connection, and everything stored.
     ///
     /// # Errors
     /// [`ServerError::Listener`] when the listener fails.
@@ -151,9 +152,12 @@ impl Server {
     ) -> Result<(), ServerError> {
         let Self { app, store, tls } = self;
         let (stop, tasks, drain) = (app.stop.clone(), app.tasks.clone(), app.limits.drain);
+        let (ending, notice) = (app.ending.clone(), app.limits.notice);
         let asked = stop.clone();
         let ended = async move {
             shutdown.await;
+            ending.cancel();
+            sleep(notice).await;
             asked.cancel();
         };
         let (budget, metrics) = (app.budget.clone(), app.metrics.clone());

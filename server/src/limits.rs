@@ -180,6 +180,8 @@ limits! {
     view_interval: Duration = Duration::from_millis(250),
     /// Rounds whose adapter is kept on disk, besides the best one's
     kept_adapters: usize = 5,
+    /// Time between /readyz turning false and the end of new connections, for a load balancer to see it
+    notice: Duration = Duration::from_millis(100),
     /// Time that the end of the server waits for open connections
     drain: Duration = Duration::from_secs(5),
 }

@@ -10,6 +10,7 @@ mod hostile;
 mod http;
 mod limits;
 mod metrics;
+mod ready;
 mod recording;
 mod restart;
 mod sessions;

@@ -16,7 +16,7 @@ pub(crate) async fn alive() -> &'static str {
 
 /// `GET /readyz`: not ready once the server is about to end.
 pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
-    match app.stop.is_cancelled() {
+    match app.ending.is_cancelled() {
         true => (StatusCode::SERVICE_UNAVAILABLE, "ending\n"),
         false => (StatusCode::OK, "ok\n"),
     }

@@ -50,6 +50,8 @@ pub(crate) struct App {
     pub(crate) budget: Budget,
     pub(crate) metrics: Metrics,
     pub(crate) next_connection: Arc<AtomicU64>,
+    /// Told at the beginning of the end.
+    pub(crate) ending: CancellationToken,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }

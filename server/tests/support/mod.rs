@@ -68,7 +68,17 @@ impl TestServer {
 
     /// Ends the server in order.
     pub async fn end(mut self) -> TempDir {
+        self.ask_to_end();
+        self.ended().await
+    }
+
+    /// Begins the server's end.
+    pub fn ask_to_end(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    /// Waits for the end that was asked for.
+    pub async fn ended(self) -> TempDir {
         self.task.await.unwrap().unwrap();
         self.folder
     }
