@@ -155,8 +155,8 @@ limits! {
     connections_per_address: usize = 1_000,
     /// Rooms that one address may open at once, and again each minute
     rooms_per_address_and_minute: u32 = 30,
-    /// Wrong codes and owner's tokens that one address may send at once, and again each minute,
-    /// before it has to wait
+    /// Wrong codes, passwords and owner's tokens that one address may send at once, and again each
+    /// minute, before it has to wait
     wrong_codes_per_address_and_minute: u32 = 30,
     /// Hellos that one room may refuse at once, and again each minute, before newcomers have to wait
     failed_hellos_per_room_and_minute: u32 = 300,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fl_core::error::FaultCode;
 use fl_core::protocol::{PROTOCOL_VERSION, ServerMessage};
 use fl_core::settings::RoomSettings;
-use server::Limits;
+use server::{LimitInfo, Limits};
 use tokio::time::timeout;
 
 use crate::support::{Answer, Client, Event, TestServer, limits, settings};
@@ -249,4 +249,19 @@ async fn half_an_update_is_not_waited_for_whatever_pings_come() {
         }
     }
     panic!("the connection was not refused");
+}
+
+#[test]
+fn page_for_operators_has_every_limit() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operating.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    for LimitInfo {
+        name,
+        default,
+        meaning,
+    } in Limits::table()
+    {
+        let row = format!("| `{name}` | {default} | {meaning} |");
+        assert!(page.contains(&row), "expected {row}");
+    }
 }

@@ -84,11 +84,11 @@ async fn rounds_clients_and_refusals_are_counted() {
 }
 
 #[tokio::test]
-async fn dashboard_names_metrics_that_there_are() {
+async fn dashboard_and_page_for_operators_name_metrics_that_there_are() {
     let (server, _ada, _) = after_a_round().await;
     let text = server.get("/metrics").await.text();
     let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/");
-    for file in ["grafana.json"] {
+    for file in ["grafana.json", "operating.md"] {
         let content = std::fs::read_to_string(format!("{docs}{file}")).unwrap();
         let is_part = |character: char| character.is_ascii_lowercase() || character == '_';
         let words = content.split(|character: char| !is_part(character));
