@@ -32,6 +32,7 @@ impl SettingsError {
 
 /// Why a peer's message or wish was not met: typed for programs, worded for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct Fault {
     /// What kind of fault.
@@ -55,6 +56,7 @@ impl std::error::Error for Fault {}
 /// The side that has to change something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum Blame {
     /// The client broke the protocol or sent bad data.
@@ -68,6 +70,7 @@ pub enum Blame {
 /// Every kind of fault on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum FaultCode {
     /// No room has this code.

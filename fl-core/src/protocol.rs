@@ -17,6 +17,7 @@ pub const NAME_CHARACTERS: usize = 40;
 /// Identifies a client within its room; never reused there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct ClientId(pub u32);
 
@@ -109,6 +110,7 @@ pub enum ServerHeader {
 
 /// A client's place in a room.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct Welcome {
     /// [`PROTOCOL_VERSION`] of the server.
@@ -144,6 +146,7 @@ pub const ENDED_NAMED: usize = 20;
 
 /// A base model as the server offers it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct ModelInfo {
     /// Its name.
@@ -157,6 +160,7 @@ pub struct ModelInfo {
 
 /// One file that a client downloads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct FileInfo {
     /// File name without a path.
@@ -170,6 +174,7 @@ pub struct FileInfo {
 
 /// One round's order to a selected client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct WorkOrder {
     /// The round, counted from 1.
@@ -184,6 +189,7 @@ pub struct WorkOrder {
 
 /// How far local work is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct Progress {
     /// The round worked on.
@@ -201,6 +207,7 @@ pub struct Progress {
 /// A stage of local work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum Stage {
     /// Gives soft labels to unlabelled texts.
@@ -211,6 +218,7 @@ pub enum Stage {
 
 /// A client's result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct Report {
     /// The round worked on.
@@ -237,6 +245,7 @@ pub struct Report {
 
 /// What became of a report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct Receipt {
     /// The round that the report named.
@@ -247,6 +256,7 @@ pub struct Receipt {
 
 /// What a room looks like.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct RoomView {
     /// Code of the room.
@@ -271,6 +281,7 @@ pub const ROSTER_SHOWN: usize = 100;
 /// Where a room stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum PhaseView {
     /// The owner has not started it, or paused it.
@@ -296,6 +307,7 @@ pub enum PhaseView {
 
 /// One member as the others see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct MemberView {
     /// Identity.
@@ -319,6 +331,7 @@ pub struct MemberView {
 /// What a member does now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum MemberState {
     /// Loads model and texts.
@@ -337,6 +350,7 @@ pub enum MemberState {
 
 /// A round that is over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct RoundRecord {
     /// Its number, from 1.
@@ -368,6 +382,7 @@ pub struct RoundRecord {
 
 /// A selected client whose update did not go in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct Exclusion {
     /// The client.
@@ -400,6 +415,7 @@ impl RoundRecord {
 /// How a round ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum RoundOutcome {
     /// A new global adapter, with this hash.
@@ -416,6 +432,7 @@ pub enum RoundOutcome {
 
 /// Quality of a global adapter on the room's held-out texts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct Evaluated {
     /// Rounds completed to make the adapter; 0 is the untrained one.

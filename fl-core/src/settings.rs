@@ -29,6 +29,7 @@ pub use server_optimizer::{Adaptive, ServerOptimizer};
 /// Everything that decides how a room learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct RoomSettings {
     /// The room's title, shown to everyone. 1 to 80 characters.
@@ -79,6 +80,7 @@ impl Default for RoomSettings {
 /// Where a client's texts come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "snake_case", deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum Texts {
     /// Every client is dealt its own share of a corpus that the server ships.
@@ -104,6 +106,7 @@ impl Default for Texts {
 /// AdamW with linear warm-up and linear decay over the steps of one local round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct TrainingSettings {
     /// Peak learning rate.
@@ -152,6 +155,7 @@ impl Default for TrainingSettings {
 /// The learning rate after the warm-up, within one local round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum Decay {
     /// Stays at the peak.
@@ -163,6 +167,7 @@ pub enum Decay {
 /// Which examples count as a client's `n_k` in FedAvg.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum Weighting {
     /// Gold and soft-labelled examples, as FeS counts them.
@@ -188,6 +193,7 @@ impl Weighting {
 /// When a round starts, ends and is given up (terms of Bonawitz et al. 2019).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct RoundSettings {
     /// Whether rounds start by themselves or when the owner says so.
@@ -229,6 +235,7 @@ impl Default for RoundSettings {
 /// What starts the first round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum Start {
     /// Rounds begin as soon as the quorum is there.
@@ -240,6 +247,7 @@ pub enum Start {
 /// How many clients must be ready before a round starts.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum Quorum {
     /// This many.

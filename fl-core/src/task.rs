@@ -15,6 +15,7 @@ const NAME_CHARACTERS: f64 = 80.0;
 /// Patterns and verbalizer of one task (Schick and Schütze 2021), and how its texts are read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct Task {
     /// Name shown to people.
@@ -44,6 +45,7 @@ pub struct Task {
 /// One label and the words that stand for it at the mask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct Label {
     /// The label as it is shown, and as the texts' label column spells it.
@@ -60,6 +62,7 @@ pub struct Label {
 /// Of two texts the longer one is cut first, until both are as long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum Truncate {
     /// Its end.
@@ -78,6 +81,7 @@ pub enum Truncate {
 /// and soft labels see the calibrated scores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum Calibration {
     /// Nothing.

@@ -9,7 +9,7 @@ use crate::assets::{self, Corpora as Embedded};
 use crate::error::ServerError;
 
 /// A corpus as clients are told of it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct CorpusInfo {
     /// Its name in settings and paths.
     pub(crate) name: &'static str,

@@ -28,7 +28,7 @@ use crate::outbox::{Outbox, Outgoing};
 use crate::secrets;
 use crate::store::{Change, RecordedBase, RecordedFrame, Store};
 
-use inspection::Inspection;
+pub(crate) use inspection::Inspection;
 
 /// Parameters above which adding and hashing adapters leaves the task's thread to others.
 const HEAVY_PARAMETERS: usize = 128 * 1024;

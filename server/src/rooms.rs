@@ -83,7 +83,7 @@ pub(crate) struct Rooms {
 }
 
 /// A new room, as its creator is told of it.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(crate) struct Created {
     pub(crate) code: String,
     owner_token: String,

@@ -10,6 +10,7 @@ mod hostile;
 mod http;
 mod limits;
 mod metrics;
+mod openapi;
 mod ready;
 mod recording;
 mod restart;

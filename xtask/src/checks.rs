@@ -8,7 +8,7 @@ use crate::arguments::Selection;
 use crate::report::{Done, Output, Report};
 use crate::tools::{self, Browsers};
 use crate::workspace::{self, Workspace};
-use crate::{binary, interop, page, speed, wasm};
+use crate::{api, binary, interop, page, speed, wasm};
 
 /// One step of the tests.
 struct Check {
@@ -32,7 +32,7 @@ enum Work {
 }
 
 /// All checks in the order in which they run; the names are those of `--only` and `--skip`.
-const CHECKS: [Check; 17] = [
+const CHECKS: [Check; 18] = [
     Check {
         name: "format",
         work: Work::Cargo(&["fmt", "--all", "--check"]),
@@ -80,6 +80,11 @@ const CHECKS: [Check; 17] = [
     Check {
         name: "interop",
         work: Work::Build(interop::run),
+        mend: "",
+    },
+    Check {
+        name: "openapi",
+        work: Work::Build(api::run),
         mend: "",
     },
     Check {

@@ -1,5 +1,6 @@
 //! `cargo xtask`: builds, starts and tests lpfl with one command, for people and CI alike.
 
+mod api;
 mod arguments;
 mod bench;
 mod binary;

@@ -20,6 +20,7 @@ pub use self::settings::{GoldPlacement, Partition, Sizes};
 /// the share of an earlier one again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct Deal {
     /// Labelled texts per client; where sizes differ, of a client of mean size. At least 1.

@@ -8,6 +8,7 @@ use crate::error::SettingsError;
 /// How a round's updates become the next global adapter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct AggregationSettings {
     /// How the clients' updates are brought together.
@@ -35,6 +36,7 @@ impl Default for AggregationSettings {
 /// Whether the distance from Σ p_k·B_k·A_k is measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum MeasureError {
     /// It is not, and rules that can hold one sum only.

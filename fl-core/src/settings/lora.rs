@@ -8,6 +8,7 @@ use crate::error::SettingsError;
 /// Shape of the LoRA matrices: `W = W0 + scale · B · A` (Hu et al. 2021).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct LoraSettings {
     /// Rank r of A (r × in) and B (out × r). 1 to 256.
@@ -42,6 +43,7 @@ impl Default for LoraSettings {
 /// How the factor before B · A follows from alpha and rank.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum LoraScaling {
     /// alpha / rank (Hu et al. 2021).
@@ -57,6 +59,7 @@ pub enum LoraScaling {
 /// value, adapts that matrix when any of them is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum LoraTarget {
     /// The query projection of the self-attention.

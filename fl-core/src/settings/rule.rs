@@ -10,6 +10,7 @@ use crate::error::SettingsError;
 /// in `fl-core/src/aggregate/`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum Rule {
     /// The weighted mean of A and of B, each by itself.

@@ -9,6 +9,7 @@ use crate::error::SettingsError;
 /// are in `fl-core/src/aggregate/server_optimizer.rs`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum ServerOptimizer {
     /// The step as it is.
@@ -35,6 +36,7 @@ pub enum ServerOptimizer {
 /// The settings that FedAdam and FedYogi share.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct Adaptive {
     /// η: about the change of a value in one round. Above 0, at most 10.

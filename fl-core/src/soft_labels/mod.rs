@@ -22,6 +22,7 @@ pub use self::selection::{Selection, select};
 /// How a client's unlabelled texts are put to use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct SoftLabelSettings {
     /// How many texts carry a soft label in each round.
@@ -58,6 +59,7 @@ impl Default for SoftLabelSettings {
 /// How the soft-labelled set grows. The first round always trains on gold labels alone.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum Growth {
     /// No soft labels.
@@ -77,6 +79,7 @@ pub enum Growth {
 /// What a text is labelled with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum LabelKind {
     /// The probabilities of all labels.
@@ -88,6 +91,7 @@ pub enum LabelKind {
 /// Whether a text keeps its first label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum Relabel {
     /// All are labelled and chosen anew each round, by the better model.

@@ -11,6 +11,7 @@ use super::most_likely;
 /// Which texts are taken first. Confidence is the largest label probability.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub enum Selection {
     /// Drawn without replacement with probability in proportion to the confidence (iPET).

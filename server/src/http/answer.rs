@@ -1,5 +1,6 @@
 //! Answers: JSON, and faults with the status that fits them.
 
+use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fl_core::codec;
@@ -86,12 +87,12 @@ pub(crate) fn json<T: Serialize>(value: &T) -> Response {
 }
 
 /// JSON that is text already. Never from a cache: it tells what is now.
-pub(crate) fn json_text(text: String) -> Response {
+pub(crate) fn json_text(text: impl Into<Body>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    (headers, text).into_response()
+    (headers, text.into()).into_response()
 }
 
 /// A path under `/api` that leads nowhere.

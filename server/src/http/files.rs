@@ -28,7 +28,23 @@ const CSV: &str = "text/csv; charset=utf-8";
 /// Asked again each time, and answered “not modified” while the tag is the same.
 const CHECKED: &str = "no-cache";
 
-/// `GET /api/models/{name}/{file}`
+/// A file of a base model.
+#[utoipa::path(
+    get,
+    path = "/api/models/{name}/{file}",
+    params(
+        ("name" = String, Path, description = "The model's name"),
+        ("file" = String, Path, description = "One of the files that the model lists"),
+    ),
+    responses(
+        (status = 200, description = "The file", content(
+            (String = "application/json"),
+            (Vec<u8> = "application/octet-stream"),
+        )),
+        (status = 304, description = "The file with the tag that the request names"),
+        (status = 404, description = "No such model or file", body = Fault),
+    )
+)]
 pub(crate) async fn model(
     State(app): State<App>,
     Path((name, file)): Path<(String, String)>,
@@ -64,7 +80,20 @@ pub(crate) async fn model(
     Ok(response)
 }
 
-/// `GET /api/corpora/{name}/{file}`
+/// Bundled texts.
+#[utoipa::path(
+    get,
+    path = "/api/corpora/{name}/{file}",
+    params(
+        ("name" = String, Path, description = "The texts' name"),
+        ("file" = String, Path, description = "train.csv or test.csv"),
+    ),
+    responses(
+        (status = 200, description = "The texts", body = String, content_type = "text/csv"),
+        (status = 304, description = "The texts with the tag that the request names"),
+        (status = 404, description = "No such texts", body = Fault),
+    )
+)]
 pub(crate) async fn corpus(
     State(app): State<App>,
     Path((name, file)): Path<(String, String)>,
@@ -81,7 +110,24 @@ pub(crate) async fn corpus(
     Ok(unmodified(&headers, &tag).unwrap_or_else(|| tagged(CSV, &tag, content.into())))
 }
 
-/// `GET /api/rooms/{code}/adapter/{file}`: the newest global adapter as PEFT's files.
+/// A file of the room's newest global adapter, in PEFT's format.
+#[utoipa::path(
+    get,
+    path = "/api/rooms/{code}/adapter/{file}",
+    params(
+        ("code" = String, Path, description = "The room's code, in upper or lower case"),
+        ("file" = String, Path, description = "adapter_config.json or adapter_model.safetensors"),
+    ),
+    responses(
+        (status = 200, description = "The file", content(
+            (String = "application/json"),
+            (Vec<u8> = "application/octet-stream"),
+        )),
+        (status = 304, description = "The file with the tag that the request names"),
+        (status = 404, description = "No such room or file", body = Fault),
+        (status = 429, description = "Too many wrong codes came from this address", body = Fault),
+    )
+)]
 pub(crate) async fn adapter(
     State(app): State<App>,
     visitor: Visitor,
@@ -114,7 +160,17 @@ pub(crate) async fn adapter(
     }
 }
 
-/// `GET /api/rooms/{code}/adapter`: both files in a zip.
+/// The room's newest global adapter: both of PEFT's files in a zip.
+#[utoipa::path(
+    get,
+    path = "/api/rooms/{code}/adapter",
+    params(("code" = String, Path, description = "The room's code, in upper or lower case")),
+    responses(
+        (status = 200, description = "The zip", body = Vec<u8>, content_type = "application/zip"),
+        (status = 404, description = "No room has this code", body = Fault),
+        (status = 429, description = "Too many wrong codes came from this address", body = Fault),
+    )
+)]
 pub(crate) async fn adapter_zip(
     State(app): State<App>,
     visitor: Visitor,

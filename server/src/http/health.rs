@@ -9,12 +9,25 @@ use super::App;
 use super::answer::Refusal;
 use crate::metrics::{CONTENT_TYPE, Moment};
 
-/// `GET /healthz`
+/// Whether the process lives.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    responses((status = 200, description = "It does", body = String))
+)]
 pub(crate) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: not ready once the server is about to end.
+/// Whether the server wants work: not once it is about to end.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    responses(
+        (status = 200, description = "It does", body = String),
+        (status = 503, description = "It is about to end", body = String),
+    )
+)]
 pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
     match app.ending.is_cancelled() {
         true => (StatusCode::SERVICE_UNAVAILABLE, "ending\n"),
@@ -22,7 +35,17 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, &'static str) 
     }
 }
 
-/// `GET /metrics`
+/// Counts and measures for a monitoring system.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    responses((
+        status = 200,
+        description = "OpenMetrics' text format",
+        body = String,
+        content_type = "application/openmetrics-text",
+    ))
+)]
 pub(crate) async fn metrics(State(app): State<App>) -> Result<Response, Refusal> {
     let moment = Moment {
         in_flight: app.budget.in_use(),

@@ -1,6 +1,7 @@
 //! The HTTP interface: which path leads where.
 
 mod answer;
+mod document;
 mod files;
 mod health;
 mod page;
@@ -12,15 +13,20 @@ mod websocket;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
-use axum::routing::{any, delete, get, post};
+use axum::routing::any;
+use axum::{Extension, Router};
+use fl_core::codec;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
+
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::in_flight::Budget;
 use crate::learning::Library;
@@ -28,6 +34,8 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::password::Password;
 use crate::rooms::Rooms;
+
+use document::{Described, Document};
 
 /// Most bytes of a request's body.
 const BODY_LIMIT: usize = 32 * 1024;
@@ -61,26 +69,32 @@ pub(crate) fn router(app: App) -> Router {
     let shrinks = DefaultPredicate::new()
         .and(NotForContentType::const_new(BINARY))
         .and(NotForContentType::const_new("application/zip"));
-    Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
-        .route("/ws", any(websocket::open))
-        .route("/api/defaults", get(rooms::defaults))
-        .route("/api/rooms", post(rooms::create))
-        .route("/api/rooms/{code}", get(rooms::inspect))
-        .route("/api/rooms/{code}/start", post(rooms::start))
-        .route("/api/rooms/{code}/pause", post(rooms::pause))
-        .route("/api/rooms/{code}/next", post(rooms::next))
-        .route("/api/rooms/{code}/finish", post(rooms::finish))
-        .route("/api/rooms/{code}/clients/{client}", delete(rooms::remove))
-        .route("/api/rooms/{code}/adapter", get(files::adapter_zip))
-        .route("/api/rooms/{code}/adapter/{file}", get(files::adapter))
-        .route("/api/models/{name}/{file}", get(files::model))
-        .route("/api/corpora/{name}/{file}", get(files::corpus))
+    let described = OpenApiRouter::with_openapi(Described::openapi())
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .routes(routes!(websocket::open))
+        .routes(routes!(document::document))
+        .routes(routes!(rooms::defaults))
+        .routes(routes!(rooms::create))
+        .routes(routes!(rooms::inspect))
+        .routes(routes!(rooms::start))
+        .routes(routes!(rooms::pause))
+        .routes(routes!(rooms::next))
+        .routes(routes!(rooms::finish))
+        .routes(routes!(rooms::remove))
+        .routes(routes!(files::adapter_zip))
+        .routes(routes!(files::adapter))
+        .routes(routes!(files::model))
+        .routes(routes!(files::corpus));
+    let (router, described) = described.split_for_parts();
+    let document = Document(codec::encode_text(&described).into());
+    router
+        // The two that take what no other path does.
         .route("/api/{*rest}", any(answer::unknown_path))
         .fallback(page::serve)
         .method_not_allowed_fallback(answer::wrong_method)
+        .layer(Extension(document))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(CompressionLayer::new().compress_when(shrinks))
         .layer(from_fn(security::headers))

@@ -13,21 +13,28 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
+use utoipa::ToSchema;
+
 use super::answer::{Refusal, json, json_text};
 use super::visitor::Visitor;
 use super::{App, BODY_LIMIT};
 use crate::corpora::CorpusInfo;
-use crate::room_actor::Input;
-use crate::rooms::RoomHandle;
+use crate::room_actor::{Input, Inspection};
+use crate::rooms::{Created, RoomHandle};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Defaults<'a> {
     settings: RoomSettings,
     models: Vec<&'a ModelInfo>,
     corpora: Vec<&'a CorpusInfo>,
 }
 
-/// `GET /api/defaults`
+/// What a room begins with, and what this server has.
+#[utoipa::path(
+    get,
+    path = "/api/defaults",
+    responses((status = 200, description = "Default settings, models and texts", body = Defaults))
+)]
 pub(crate) async fn defaults(State(app): State<App>) -> Response {
     json(&Defaults {
         settings: RoomSettings::default(),
@@ -41,7 +48,21 @@ pub(crate) async fn defaults(State(app): State<App>) -> Response {
     })
 }
 
-/// `POST /api/rooms`
+/// Opens a room. What the settings leave out has its default.
+#[utoipa::path(
+    post,
+    path = "/api/rooms",
+    request_body = RoomSettings,
+    security((), ("password" = [])),
+    responses(
+        (status = 201, description = "The room is open. The token is shown this once", body = Created),
+        (status = 400, description = "The settings are none, or one is out of range", body = Fault),
+        (status = 401, description = "The server's password is needed", body = Fault),
+        (status = 413, description = "The settings are too long", body = Fault),
+        (status = 429, description = "Too many rooms were opened from this address", body = Fault),
+        (status = 503, description = "The server holds no more rooms", body = Fault),
+    )
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     visitor: Visitor,
@@ -106,7 +127,17 @@ fn bad_request(message: String, mend: &str) -> Refusal {
     })
 }
 
-/// `GET /api/rooms/{code}`
+/// What there is to know about a room.
+#[utoipa::path(
+    get,
+    path = "/api/rooms/{code}",
+    params(("code" = String, Path, description = "The room's code, in upper or lower case")),
+    responses(
+        (status = 200, description = "The room", body = Inspection),
+        (status = 404, description = "No room has this code", body = Fault),
+        (status = 429, description = "Too many wrong codes came from this address", body = Fault),
+    )
+)]
 pub(crate) async fn inspect(
     State(app): State<App>,
     visitor: Visitor,
@@ -118,7 +149,20 @@ pub(crate) async fn inspect(
         .map(json_text)
 }
 
-/// `POST /api/rooms/{code}/start`
+/// Starts the room, or lets it go on after a pause.
+#[utoipa::path(
+    post,
+    path = "/api/rooms/{code}/start",
+    params(("code" = String, Path, description = "The room's code, in upper or lower case")),
+    security(("owner" = [])),
+    responses(
+        (status = 204, description = "Done"),
+        (status = 403, description = "Not the owner's token", body = Fault),
+        (status = 404, description = "No room has this code", body = Fault),
+        (status = 409, description = "It makes no sense now", body = Fault),
+        (status = 429, description = "Too many wrong codes came from this address", body = Fault),
+    )
+)]
 pub(crate) async fn start(
     State(app): State<App>,
     visitor: Visitor,
@@ -128,7 +172,20 @@ pub(crate) async fn start(
     command(&app, &visitor, &code, &headers, OwnerCommand::Start).await
 }
 
-/// `POST /api/rooms/{code}/pause`
+/// Pauses the room: the round that runs ends as usual, and no further one starts.
+#[utoipa::path(
+    post,
+    path = "/api/rooms/{code}/pause",
+    params(("code" = String, Path, description = "The room's code, in upper or lower case")),
+    security(("owner" = [])),
+    responses(
+        (status = 204, description = "Done"),
+        (status = 403, description = "Not the owner's token", body = Fault),
+        (status = 404, description = "No room has this code", body = Fault),
+        (status = 409, description = "It makes no sense now", body = Fault),
+        (status = 429, description = "Too many wrong codes came from this address", body = Fault),
+    )
+)]
 pub(crate) async fn pause(
     State(app): State<App>,
     visitor: Visitor,
@@ -138,7 +195,21 @@ pub(crate) async fn pause(
     command(&app, &visitor, &code, &headers, OwnerCommand::Pause).await
 }
 
-/// `POST /api/rooms/{code}/next`
+/// Ends the round that runs with the updates it has, or starts one without waiting for more
+/// clients.
+#[utoipa::path(
+    post,
+    path = "/api/rooms/{code}/next",
+    params(("code" = String, Path, description = "The room's code, in upper or lower case")),
+    security(("owner" = [])),
+    responses(
+        (status = 204, description = "Done"),
+        (status = 403, description = "Not the owner's token", body = Fault),
+        (status = 404, description = "No room has this code", body = Fault),
+        (status = 409, description = "It makes no sense now", body = Fault),
+        (status = 429, description = "Too many wrong codes came from this address", body = Fault),
+    )
+)]
 pub(crate) async fn next(
     State(app): State<App>,
     visitor: Visitor,
@@ -148,7 +219,20 @@ pub(crate) async fn next(
     command(&app, &visitor, &code, &headers, OwnerCommand::NextRound).await
 }
 
-/// `POST /api/rooms/{code}/finish`
+/// Finishes the room.
+#[utoipa::path(
+    post,
+    path = "/api/rooms/{code}/finish",
+    params(("code" = String, Path, description = "The room's code, in upper or lower case")),
+    security(("owner" = [])),
+    responses(
+        (status = 204, description = "Done"),
+        (status = 403, description = "Not the owner's token", body = Fault),
+        (status = 404, description = "No room has this code", body = Fault),
+        (status = 409, description = "It makes no sense now", body = Fault),
+        (status = 429, description = "Too many wrong codes came from this address", body = Fault),
+    )
+)]
 pub(crate) async fn finish(
     State(app): State<App>,
     visitor: Visitor,
@@ -158,7 +242,19 @@ pub(crate) async fn finish(
     command(&app, &visitor, &code, &headers, OwnerCommand::Finish).await
 }
 
-/// `DELETE /api/rooms/{code}/clients/{client}`
+/// Removes a client from the room.
+#[utoipa::path(
+    delete,
+    path = "/api/rooms/{code}/clients/{client}",
+    params(("code" = String, Path, description = "The room's code, in upper or lower case"), ("client" = ClientId, Path, description = "The client's number")),
+    security(("owner" = [])),
+    responses(
+        (status = 204, description = "Done"),
+        (status = 403, description = "Not the owner's token", body = Fault),
+        (status = 404, description = "No such room or client", body = Fault),
+        (status = 429, description = "Too many wrong codes came from this address", body = Fault),
+    )
+)]
 pub(crate) async fn remove(
     State(app): State<App>,
     visitor: Visitor,

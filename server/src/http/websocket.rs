@@ -20,7 +20,17 @@ use crate::socket::{self, Caller};
 /// Frames a little above a room's limit are read, so that their sender gets a full answer.
 const SLACK: usize = 64 * 1024;
 
-/// `GET /ws`
+/// Opens the WebSocket of a room's client.
+#[utoipa::path(
+    get,
+    path = "/ws",
+    responses(
+        (status = 101, description = "The WebSocket is open"),
+        (status = 403, description = "Pages of this origin may not connect", body = Fault),
+        (status = 426, description = "The request asks for no WebSocket", body = Fault),
+        (status = 503, description = "Too many connections, of all or of this address", body = Fault),
+    )
+)]
 pub(crate) async fn open(
     State(app): State<App>,
     visitor: Visitor,

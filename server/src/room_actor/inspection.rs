@@ -5,9 +5,10 @@ use fl_core::protocol::{Evaluated, ModelInfo, RoomView, RoundRecord};
 use fl_core::room::{Millis, Room};
 use fl_core::settings::RoomSettings;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// What `GET /api/rooms/CODE` answers.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Inspection<'a> {
     view: RoomView,
     settings: &'a RoomSettings,
