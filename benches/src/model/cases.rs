@@ -10,8 +10,13 @@ use super::federation;
 pub enum Case {
     /// Without a label.
     ZeroShot,
-    /// LoRA by a room's default settings.
+    /// LoRA on gold labels alone, one round by a room's default settings.
     Lora {
+        /// Gold labels.
+        labels: u32,
+    },
+    /// All rounds of a room for one, with soft labels, by the default settings.
+    Room {
         /// Gold labels.
         labels: u32,
     },
@@ -56,6 +61,7 @@ pub fn sets() -> Result<Vec<Set>> {
     let sentiment = [
         Case::ZeroShot,
         lora(32),
+        Case::Room { labels: 32 },
         lora(128),
         Case::Tuned { labels: 32 },
     ];
@@ -71,7 +77,11 @@ pub fn sets() -> Result<Vec<Set>> {
             },
             ..set("imdb", opinions()?, &sentiment)
         },
-        set("mr", opinions()?, &[Case::ZeroShot, lora(32)]),
+        set(
+            "mr",
+            opinions()?,
+            &[Case::ZeroShot, lora(32), Case::Room { labels: 32 }],
+        ),
         set(
             "agnews",
             task("news", Calibration::Unlabelled)?,

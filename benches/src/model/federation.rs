@@ -95,7 +95,8 @@ fn run(base: &BaseModel, content: &Texts, settings: &RoomSettings) -> Result<Run
     })
 }
 
-fn work(client: &mut LocalClient, round: u32) -> Result<Outcome> {
+/// One client's work of one round.
+pub fn work(client: &mut LocalClient, round: u32) -> Result<Outcome> {
     client.begin(round)?;
     loop {
         if let Step::Finished(outcome) = client.step()? {

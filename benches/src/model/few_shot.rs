@@ -18,9 +18,9 @@ const UNLABELLED: u32 = 1000;
 
 /// A base model, a set, and how often to measure.
 pub struct Bench<'a> {
-    base: &'a BaseModel,
+    pub base: &'a BaseModel,
     pub set: &'a Set,
-    data: &'a Data,
+    pub data: &'a Data,
     pub seeds: u32,
     labels: Vec<usize>,
 }
@@ -34,7 +34,7 @@ pub struct Method {
 }
 
 impl Method {
-    /// What a room does unless it is told otherwise.
+    /// What a room's client does in one round on gold labels, unless it is told otherwise.
     pub fn default_lora() -> Self {
         Self {
             name: "lora",
@@ -189,7 +189,8 @@ impl<'a> Bench<'a> {
         Ok(deal.share(&self.labels, 0, seed)?)
     }
 
-    fn accuracy(&self, learner: &Learner, texts: &Labelled) -> Result<f64> {
+    /// Share of the texts that are labelled right.
+    pub fn accuracy(&self, learner: &Learner, texts: &Labelled) -> Result<f64> {
         let encoded: Vec<Encoded> = texts.iter().map(|(text, _)| learner.encode(text)).collect();
         let labels: Vec<usize> = texts.iter().map(|(_, label)| *label).collect();
         Ok(learner.evaluate(&encoded, &labels)?.accuracy.into())

@@ -7,6 +7,7 @@ mod federation;
 mod few_shot;
 mod parallel;
 mod report;
+mod room;
 mod tuning;
 
 use std::path::PathBuf;
@@ -74,6 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 Case::Lora { labels } => {
                     report.lines([bench.trained(labels, &Method::default_lora())?]);
                 }
+                Case::Room { labels } => report.lines([room::measure(&bench, labels)?]),
                 Case::Tuned { labels } => report.lines(tuning::compare(&bench, labels)?),
             }
         }
