@@ -30,7 +30,9 @@ pub fn prepare(workspace: &Workspace, arguments: &[String], command: &mut Comman
     }
     modules(workspace, &mut report)?;
     if !is_quick {
-        RELAXED.build(workspace, &mut report)?;
+        for module in &OF_WHOLE_RUNS {
+            module.build(workspace, &mut report)?;
+        }
     }
     let mut found = None;
     let mend = "the bench needs Chromium, or Firefox with --firefox";
@@ -119,15 +121,25 @@ const MODULES: [Module; 3] = [
     },
 ];
 
-/// The engines as browsers with relaxed SIMD run them.
-const RELAXED: Module = Module {
-    step: "bench-relaxed-wasm",
-    package: "browser-bench",
-    features: &[],
-    folder: "relaxed",
-    simd: Simd::Relaxed,
-    is_optimised: true,
-};
+/// The engines as browsers with relaxed SIMD run them, and the peak of its products of bytes.
+const OF_WHOLE_RUNS: [Module; 2] = [
+    Module {
+        step: "bench-relaxed-wasm",
+        package: "browser-bench",
+        features: &[],
+        folder: "relaxed",
+        simd: Simd::Relaxed,
+        is_optimised: true,
+    },
+    Module {
+        step: "peak-int8-wasm",
+        package: "simd-peak",
+        features: &["--features=int8"],
+        folder: "int8",
+        simd: Simd::Plain,
+        is_optimised: false,
+    },
+];
 
 /// Builds the engines written in Rust, and the loops that measure the peak.
 pub fn modules(workspace: &Workspace, report: &mut Report) -> Result<()> {

@@ -1,5 +1,5 @@
 //! A loop of nothing but multiplications and additions of vectors in registers: the most that a
-//! browser's WebAssembly does on one core.
+//! browser's WebAssembly does on one core, in f32 or in int8.
 #![cfg(target_arch = "wasm32")]
 
 use std::arch::wasm32::*;
@@ -11,10 +11,15 @@ use wasm_bindgen::prelude::wasm_bindgen;
 /// number that a core starts in one cycle, and few enough for the registers.
 const CHAINS: usize = 12;
 
-/// Floating-point operations of one iteration, in all lanes of all chains.
+/// Operations of one iteration, in all lanes of all chains.
 #[wasm_bindgen]
 pub fn operations() -> usize {
-    CHAINS * 4 * if cfg!(feature = "relaxed") { 2 } else { 1 }
+    let of_one = match (cfg!(feature = "int8"), cfg!(feature = "relaxed")) {
+        (true, _) => 2 * 16,
+        (false, true) => 2 * 4,
+        (false, false) => 4,
+    };
+    CHAINS * of_one
 }
 
 /// Does this many iterations; the result is there so that no compiler leaves them out.
@@ -35,7 +40,15 @@ pub fn run(iterations: u32) -> f32 {
     f32x4_extract_lane::<0>(sum)
 }
 
-#[cfg(feature = "relaxed")]
+/// Sixteen products of a byte and a byte of seven bits, four each added to a lane.
+#[cfg(feature = "int8")]
+#[inline]
+#[target_feature(enable = "relaxed-simd")]
+fn step(_: usize, x: v128, factor: v128, addend: v128) -> v128 {
+    i32x4_relaxed_dot_i8x16_i7x16_add(factor, addend, x)
+}
+
+#[cfg(all(feature = "relaxed", not(feature = "int8")))]
 #[inline]
 #[target_feature(enable = "relaxed-simd")]
 fn step(_: usize, x: v128, factor: v128, addend: v128) -> v128 {

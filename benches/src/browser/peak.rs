@@ -1,4 +1,4 @@
-//! The SIMD peak of one core in the tab, measured between the engines' turns.
+//! The SIMD peaks of one core in the tab, measured between the engines' turns.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -10,24 +10,28 @@ use super::engine::InTab;
 use super::measure::median;
 use super::tab::Tab;
 
-/// Both loops and what they came to.
+/// The loops and what they came to.
 pub struct Peaks {
     plain: Loop,
     relaxed: Option<Loop>,
+    int8: Option<Loop>,
 }
 
 struct Loop {
     page: InTab,
-    gflops: Vec<f64>,
+    /// Billions of operations a second.
+    speeds: Vec<f64>,
 }
 
-/// Medians, in GFLOP/s.
+/// Medians, in billions of operations a second.
 #[derive(Clone, Copy, Debug)]
 pub struct Peak {
     /// Multiplication and addition apart.
     pub plain: f64,
     /// By relaxed SIMD's instruction for both, where the browser has it.
     pub relaxed: Option<f64>,
+    /// The same with bytes instead of numbers of 32 bits: what int8 weights could gain at most.
+    pub int8: Option<f64>,
 }
 
 impl Peaks {
@@ -45,13 +49,15 @@ impl Peaks {
             bail!("the browser has no SIMD: {lack}");
         }
         let (relaxed, lack) = open("relaxed")?;
+        let (int8, lacks_int8) = open("int8")?;
         let ready = |page| Loop {
             page,
-            gflops: Vec::new(),
+            speeds: Vec::new(),
         };
         Ok(Self {
             plain: ready(plain),
             relaxed: lack.is_none().then(|| ready(relaxed)),
+            int8: lacks_int8.is_none().then(|| ready(int8)),
         })
     }
 
@@ -60,18 +66,20 @@ impl Peaks {
     /// # Errors
     /// What the page says.
     pub fn measure(&mut self) -> Result<()> {
-        for each in std::iter::once(&mut self.plain).chain(&mut self.relaxed) {
-            each.gflops.push(each.page.ask(json!({ "op": "peak" }))?);
+        let loops = std::iter::once(&mut self.plain);
+        for each in loops.chain(&mut self.relaxed).chain(&mut self.int8) {
+            each.speeds.push(each.page.ask(json!({ "op": "peak" }))?);
         }
         Ok(())
     }
 
     /// What was measured so far.
     pub fn medians(&self) -> Peak {
-        let relaxed = self.relaxed.as_ref();
+        let speed = |each: &Loop| median(each.speeds.clone());
         Peak {
-            plain: median(self.plain.gflops.clone()),
-            relaxed: relaxed.map(|relaxed| median(relaxed.gflops.clone())),
+            plain: speed(&self.plain),
+            relaxed: self.relaxed.as_ref().map(speed),
+            int8: self.int8.as_ref().map(speed),
         }
     }
 }

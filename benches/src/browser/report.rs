@@ -41,13 +41,19 @@ impl Report {
         }
     }
 
-    /// Prints the peak.
+    /// Prints the peaks.
     pub fn peak(&self, peak: Peak) {
-        let Peak { plain, relaxed } = peak;
+        let Peak {
+            plain,
+            relaxed,
+            int8,
+        } = peak;
         if self.as_json {
-            let relaxed = relaxed.map(rounded);
-            let peaks = json!({ "peak_gflops": rounded(plain), "relaxed_peak_gflops": relaxed });
-            return self.object(peaks);
+            return self.object(json!({
+                "peak_gflops": rounded(plain),
+                "relaxed_peak_gflops": relaxed.map(rounded),
+                "int8_peak_gops": int8.map(rounded),
+            }));
         }
         let (chosen, relaxed) = match relaxed {
             Some(relaxed) => ("relaxed", format!("{relaxed:.1}")),
@@ -58,6 +64,12 @@ impl Report {
              of the {chosen} one",
             self.browser
         );
+        if let Some(int8) = int8 {
+            println!(
+                "products of bytes: {int8:.1} GOP/s, {:.2} times the peak in f32",
+                int8 / peak.best()
+            );
+        }
     }
 
     /// Prints the bytes of WebAssembly's memory after a work.

@@ -1,5 +1,5 @@
-// The SIMD peak of one core, in GFLOP/s: with multiplication and addition apart, or with relaxed
-// SIMD's instruction for both.
+// The SIMD peak of one core, in billions of operations a second: with multiplication and addition
+// apart, with relaxed SIMD's instruction for both, or with its products of bytes.
 
 const ITERATIONS = 4_000_000;
 
@@ -14,7 +14,7 @@ self.onmessage = async ({ data: { op, work } }) => {
 let peak = null;
 
 const operations = {
-  /** `work` is the module's name, `plain` or `relaxed`; the answer is whether the browser has it. */
+  /** `work` is the module's name, `plain`, `relaxed` or `int8`; the answer is whether the browser has it. */
   async open(work) {
     try {
       peak = await import(`/pkg/${work}/simd_peak.js`);
