@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::speed;
 use crate::workspace::Workspace;
+use crate::{first_step, speed};
 
 /// Builds and runs `benches` with these arguments, at the root of the checkout.
 ///
@@ -14,7 +14,8 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let mut command = workspace.cargo(&build);
     command.args(arguments);
     let asks_for_help = arguments.iter().any(|argument| argument == "--help");
-    if arguments.first().is_some_and(|what| what == "browser") && !asks_for_help {
+    let is_speed = arguments.first().is_some_and(|what| what == "browser") && !asks_for_help;
+    if is_speed {
         speed::prepare(workspace, arguments, &mut command)?;
     }
     let status = command
@@ -25,5 +26,8 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         .status()
         .context("cargo could not be started")?;
     ensure!(status.success(), "the measurement ended with {status}");
-    Ok(())
+    match is_speed {
+        true => first_step::measure(workspace, arguments),
+        false => Ok(()),
+    }
 }

@@ -6,6 +6,7 @@ mod bench;
 mod binary;
 mod checks;
 mod fingerprint;
+mod first_step;
 mod interop;
 mod page;
 mod report;
