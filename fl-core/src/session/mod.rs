@@ -4,6 +4,9 @@
 //! feeds this machine and carries out [`Action`]s in their order.
 
 mod action;
+mod job;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::sync::Arc;
@@ -23,6 +26,7 @@ use crate::protocol::{
 use crate::room::Millis;
 
 pub use self::action::{Action, Global, Notice, SessionConfig, WorkResult};
+use self::job::Job;
 use self::upload::Upload;
 
 /// First pause before a reconnection; it doubles with every failure.
@@ -47,14 +51,6 @@ enum Link {
     Up,
     /// Stopped for good.
     Stopped,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Job {
-    Idle,
-    Working(WorkOrder),
-    /// The encoded report waits for its receipt; with what it leaves out if it counts.
-    Reported(WorkOrder, Vec<u8>, Feedback),
 }
 
 /// One client's membership of one room.
@@ -211,6 +207,16 @@ impl<R: Rng> Session<R> {
                 }
             }
             Err(error) => self.unreadable(&error),
+        }
+    }
+
+    /// A binary frame came, of so many bytes, that another session of this process has read
+    /// already: the same bytes made this global adapter.
+    pub fn binary_known(&mut self, global: Global, bytes: usize, now: Millis) {
+        if self.link == Link::Up {
+            self.heard = now;
+            self.notify(Notice::Received("global", bytes));
+            self.adopt(global);
         }
     }
 
@@ -426,21 +432,5 @@ impl<R: Rng> Session<R> {
 
     fn notify(&mut self, notice: Notice) {
         self.actions.push(Action::Notify(notice));
-    }
-}
-
-impl Job {
-    fn order(&self) -> Option<&WorkOrder> {
-        match self {
-            Self::Idle => None,
-            Self::Working(order) | Self::Reported(order, ..) => Some(order),
-        }
-    }
-}
-
-impl WorkOrder {
-    /// Whether both orders ask for the same work; the time left may differ.
-    fn is_same(&self, other: &Self) -> bool {
-        (self.round, self.attempt, self.base) == (other.round, other.attempt, other.base)
     }
 }
