@@ -131,15 +131,26 @@ impl Matrix {
                 values,
             });
         }
-        match self.values.iter().position(|value| !value.is_finite()) {
-            None => Ok(()),
-            Some(index) => Err(AdapterError::NonFinite {
-                name: name.into(),
-                index,
-                value: self.values[index].to_string(),
-            }),
-        }
+        let Some(index) = not_finite(&self.values) else {
+            return Ok(());
+        };
+        Err(AdapterError::NonFinite {
+            name: name.into(),
+            index,
+            value: self.values[index].to_string(),
+        })
     }
+}
+
+/// The place of the first value that is infinite or not a number.
+fn not_finite(values: &[f32]) -> Option<usize> {
+    // Whole blocks without a way out between: the compiler looks at many values at once.
+    const BLOCK: usize = 1024;
+    let is_bad = |value: &f32| !value.is_finite();
+    let bad = |block: &[f32]| block.iter().fold(false, |bad, value| bad | is_bad(value));
+    let block = values.chunks(BLOCK).position(bad)? * BLOCK;
+    let within = values[block..].iter().position(is_bad)?;
+    Some(block + within)
 }
 
 impl Adapter {
@@ -260,6 +271,16 @@ mod tests {
         assert!(check(&[("a", 2, 1, &[0.0, 0.0])]).contains("expected 1 × 2, got 2 × 1"));
         assert!(check(&[("a", 1, 2, &[0.0])]).contains("1 values"));
         assert!(check(&[("a", 1, 2, &[0.0, f32::NAN])]).contains("value 1 is NaN"));
+    }
+
+    #[test]
+    fn the_first_value_that_is_not_finite_is_named() {
+        let mut values = vec![1.0; 5000];
+        assert_eq!(not_finite(&values), None);
+        for place in [4999, 4096, 1024, 1023, 0] {
+            values[place] = f32::NEG_INFINITY;
+            assert_eq!(not_finite(&values), Some(place));
+        }
     }
 
     #[test]

@@ -184,7 +184,7 @@ impl Round {
         bytes: usize,
     ) -> Result<(), AggregateError> {
         let weight = weighting.weight(report);
-        if let Err(error) = self.aggregator.add(id, adapter, weight) {
+        if let Err(error) = self.aggregator.add_checked(id, adapter, weight) {
             self.exclude(id, &error.to_string());
             return Err(error);
         }

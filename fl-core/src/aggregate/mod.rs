@@ -126,6 +126,16 @@ impl Aggregator {
         weight: f64,
     ) -> Result<(), AggregateError> {
         self.check(update)?;
+        self.add_checked(client, update, weight)
+    }
+
+    /// [`Self::add`] of an update that has passed [`Self::check`] already.
+    pub(crate) fn add_checked(
+        &mut self,
+        client: ClientId,
+        update: &Adapter,
+        weight: f64,
+    ) -> Result<(), AggregateError> {
         if !(weight.is_finite() && weight >= 0.0) {
             return Err(AggregateError::Weight(weight));
         }

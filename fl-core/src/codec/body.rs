@@ -64,15 +64,12 @@ impl Type {
     }
 
     fn encode(self, values: &[f32]) -> Vec<u8> {
-        let values = values.iter().copied();
         match self {
-            Self::F32 => values.flat_map(f32::to_le_bytes).collect(),
-            Self::F16 => values
-                .flat_map(|v| half::from_f32(v).to_le_bytes())
-                .collect(),
+            Self::F32 => bytes(values, f32::to_le_bytes),
+            Self::F16 => bytes(values, |v| half::from_f32(v).to_le_bytes()),
             // The casts saturate.
-            Self::I8 => values.flat_map(|v| (v as i8).to_le_bytes()).collect(),
-            Self::U32 => values.flat_map(|v| (v as u32).to_le_bytes()).collect(),
+            Self::I8 => bytes(values, |v| (v as i8).to_le_bytes()),
+            Self::U32 => bytes(values, |v| (v as u32).to_le_bytes()),
         }
     }
 
@@ -88,6 +85,15 @@ impl Type {
                 .collect(),
         }
     }
+}
+
+/// The bytes of all values. In this form the compiler copies many at once.
+fn bytes<const N: usize>(values: &[f32], encode: impl Fn(f32) -> [u8; N]) -> Vec<u8> {
+    let mut bytes = vec![0; N * values.len()];
+    for (place, &value) in bytes.as_chunks_mut().0.iter_mut().zip(values) {
+        *place = encode(value);
+    }
+    bytes
 }
 
 fn chunks<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {

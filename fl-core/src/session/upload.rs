@@ -1,7 +1,7 @@
 //! What of a trained adapter travels, and how, as the room's settings say.
 
 use crate::adapter::Adapter;
-use crate::codec::{encode_frame, encode_tensors};
+use crate::codec::{encode_binary, encode_frame, encode_tensors};
 use crate::compression::{Compression, Feedback};
 use crate::protocol::{ClientHeader, Report};
 use crate::settings::{RoomSettings, Rule};
@@ -29,6 +29,11 @@ impl Upload {
     ) -> (Vec<u8>, Feedback) {
         let trained = self.rule.trained(report.round);
         let (update, base) = (trained.part(adapter), trained.part(global));
+        if self.compression == Compression::F32 {
+            // It travels as it is: nothing to pack.
+            let frame = encode_binary(&ClientHeader::Report(report), &update);
+            return (frame, self.feedback.clone());
+        }
         let (packed, feedback) = self.compression.packed(&update, &base, &self.feedback);
         let body = encode_tensors(&packed);
         (encode_frame(&ClientHeader::Report(report), &body), feedback)
