@@ -3,6 +3,7 @@
 mod host;
 mod pin;
 mod pinned;
+mod stub;
 mod trust;
 mod watch;
 
@@ -39,8 +40,8 @@ pub struct JoinArguments {
     /// Code of the room, unless the link has it
     #[arg(long, value_name = "CODE")]
     room: Option<String>,
-    /// Number of clients
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// Number of clients: at most 1000, or 100000 with --stub
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     clients: u32,
     /// CSV, TSV or JSONL with `text` and, where known, `label`, for a room in which clients bring
     /// their own texts. Each client holds all of them
@@ -53,10 +54,26 @@ pub struct JoinArguments {
     /// that signed its certificate itself, which prints it at its start
     #[arg(long, value_name = "SHA256")]
     tls_fingerprint: Option<Fingerprint>,
-    /// Print every event as one JSON object a line
+    /// Print every event as one JSON object a line; with --stub one object at the end
     #[arg(long)]
     json: bool,
+    /// Measure the server instead: clients that download no model, learn nothing and send made-up
+    /// updates at once. Prints how long each step took. For rooms of your own, whose adapter they
+    /// fill with noise
+    #[arg(long, conflicts_with_all = ["data", "tls_fingerprint"])]
+    stub: bool,
+    /// Shares of the stubs that misbehave at each work order, e.g. drop=0.1,stall=0.05: drop (cut
+    /// the connection, come back), stall (never report), flood (2000 messages at once), malformed
+    /// (a broken frame), replay (old and doubled reports)
+    #[arg(long, value_name = "KIND=SHARE,…", requires = "stub")]
+    misbehave: Option<stub::Shares>,
+    /// Decides the stubs' updates, and who of them misbehaves
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "stub")]
+    seed: u64,
 }
+
+/// Most clients that learn in one process.
+const MOST_LEARNING: u32 = 1000;
 
 /// Runs the command to its end.
 pub fn run(arguments: JoinArguments) -> Result<()> {
@@ -70,12 +87,30 @@ pub fn run(arguments: JoinArguments) -> Result<()> {
 /// One line when a client was refused, could not reach the server, or had to stop.
 pub async fn join(arguments: JoinArguments) -> Result<()> {
     let (origin, room) = target(&arguments.url, arguments.room.as_deref())?;
+    let clients = arguments.clients;
+    let name = |number| numbered(&arguments.name, number, clients);
+    if arguments.stub {
+        let load = stub::Load {
+            origin,
+            room,
+            names: (1..=clients).map(name).collect(),
+            shares: arguments.misbehave.unwrap_or_default(),
+            seed: arguments.seed,
+            json: arguments.json,
+        };
+        return stub::run(load).await;
+    }
+    if clients > MOST_LEARNING {
+        bail!(
+            "--clients {clients}: at most {MOST_LEARNING} can learn in one process; add --stub for clients that do not"
+        );
+    }
     let texts = arguments.data.as_deref().map(own_texts).transpose()?;
-    let joins = (1..=arguments.clients)
+    let joins = (1..=clients)
         .map(|number| Join {
             origin: origin.clone(),
             room: room.clone(),
-            name: numbered(&arguments.name, number, arguments.clients),
+            name: name(number),
             resume: None,
             texts: texts.clone(),
             workers: 1,

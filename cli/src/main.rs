@@ -4,6 +4,7 @@ mod evaluate;
 mod inputs;
 mod join;
 mod model;
+mod open_files;
 mod progress;
 mod replay;
 mod serve;

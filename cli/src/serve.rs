@@ -13,6 +13,8 @@ use server::{LimitError, LimitInfo, Limits, Password, Server, ServerConfig};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
+use crate::open_files;
+
 /// Names the password in the environment.
 const PASSWORD: &str = "LPFL_PASSWORD";
 
@@ -121,6 +123,7 @@ async fn serve(arguments: Arguments) -> Result<()> {
         password,
         limits,
     };
+    make_room(config.limits.connections);
     let server = Server::open(config).await?;
     println!("{}", greeting(scheme, address, &data_dir));
     if let Some(fingerprint) = fingerprint {
@@ -147,6 +150,15 @@ fn password(file: Option<&Path>) -> Result<Option<Password>> {
     };
     let password = Password::new(&text).with_context(|| format!("{place} holds no password"))?;
     Ok(Some(password))
+}
+
+/// Lets the process hold as many sockets as its limits say, where the system allows it.
+fn make_room(connections: usize) {
+    /// Files of models, rooms and the database, and downloads.
+    const OTHERS: u64 = 256;
+    if let Err(error) = open_files::allow(connections as u64 + OTHERS) {
+        tracing::warn!("connections may fail: {error:#}");
+    }
 }
 
 /// One line with the address to open.

@@ -16,4 +16,5 @@ mod program;
 mod room;
 mod secure;
 mod simulate;
+mod stub;
 mod task;
