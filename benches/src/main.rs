@@ -2,6 +2,7 @@
 
 mod browser;
 mod model;
+mod server;
 
 use std::process::ExitCode;
 
@@ -20,12 +21,15 @@ enum What {
     Browser(browser::Arguments),
     /// Accuracy of a base model: zero-shot, with few labels, and in a federation
     Model(model::Arguments),
+    /// What one server process bears: sockets, updates a second, memory; against Flower
+    Server(server::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().what {
         What::Browser(arguments) => browser::run(&arguments),
         What::Model(arguments) => model::run(&arguments),
+        What::Server(arguments) => server::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

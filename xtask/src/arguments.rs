@@ -10,6 +10,8 @@ cargo xtask test              every test; installs or names the tools that it ne
 cargo xtask bench model       accuracy of the default model on public data in ../shared/data
 cargo xtask bench browser     speed in a tab of headless Chromium, against others
     --firefox                 in Firefox instead
+cargo xtask bench server      what one server process bears, against Flower
+    --quick                   fewer clients and rounds
     --json                    one JSON object a line
     --help                    all flags
 cargo xtask help              this text
@@ -83,7 +85,7 @@ pub fn parse(arguments: impl Iterator<Item = String>, steps: &[&str]) -> Result<
 }
 
 /// What `cargo xtask bench` can measure.
-const BENCHES: [&str; 2] = ["model", "browser"];
+const BENCHES: [&str; 3] = ["model", "browser", "server"];
 
 fn parse_bench(arguments: Vec<String>) -> Result<Task, String> {
     match arguments.first() {
@@ -176,7 +178,7 @@ mod tests {
         );
         assert_eq!(
             parsed("bench modle"),
-            Err("`bench` was given `modle`; it measures: model browser".to_owned())
+            Err("`bench` was given `modle`; it measures: model browser server".to_owned())
         );
         assert_eq!(
             parsed("test --skip fmtt"),

@@ -2,8 +2,9 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::report::Report;
 use crate::workspace::Workspace;
-use crate::{first_step, speed};
+use crate::{first_step, speed, steps};
 
 /// Builds and runs `benches` with these arguments, at the root of the checkout.
 ///
@@ -14,9 +15,18 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let mut command = workspace.cargo(&build);
     command.args(arguments);
     let asks_for_help = arguments.iter().any(|argument| argument == "--help");
-    let is_speed = arguments.first().is_some_and(|what| what == "browser") && !asks_for_help;
-    if is_speed {
-        speed::prepare(workspace, arguments, &mut command)?;
+    let what = arguments.first().filter(|_| !asks_for_help);
+    let what = what.map(String::as_str);
+    match what {
+        Some("browser") => speed::prepare(workspace, arguments, &mut command)?,
+        Some("server") => {
+            let program = steps::build(workspace, &mut Report::aside(workspace))?;
+            command.arg("--program").arg(program);
+            command
+                .arg("--scratch")
+                .arg(workspace.target.join("server-bench"));
+        }
+        _ => {}
     }
     let status = command
         // The seeds share the cores. Threads of one seed's products would wait by spinning, and
@@ -26,8 +36,8 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         .status()
         .context("cargo could not be started")?;
     ensure!(status.success(), "the measurement ended with {status}");
-    match is_speed {
-        true => first_step::measure(workspace, arguments),
-        false => Ok(()),
+    match what {
+        Some("browser") => first_step::measure(workspace, arguments),
+        _ => Ok(()),
     }
 }

@@ -1,0 +1,93 @@
+//! What one server process bears: thousands of sockets, updates a second, memory, against Flower.
+
+mod aggregate;
+mod flower;
+mod load;
+mod process;
+mod report;
+mod room;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+
+use load::Load;
+use report::Report;
+
+/// What to measure, and how thoroughly.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// A short run: fewer clients and rounds
+    #[arg(long)]
+    quick: bool,
+    /// Sockets in one room; 5000 unless --quick
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    clients: Option<u32>,
+    /// Clients of the comparison with Flower, whose server holds at most 1000
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..=900))]
+    peer_clients: u32,
+    /// Leave Flower out
+    #[arg(long)]
+    no_peer: bool,
+    /// The program that serves and joins
+    #[arg(long, value_name = "FILE", default_value = "target/release/lpfl")]
+    program: PathBuf,
+    /// Python's program and what it needs
+    #[arg(long, value_name = "DIR", default_value = "benches/server/python")]
+    python: PathBuf,
+    /// Where Flower is installed
+    #[arg(long, value_name = "DIR", default_value = "target/server-bench")]
+    scratch: PathBuf,
+}
+
+impl Arguments {
+    fn sockets(&self) -> u32 {
+        self.clients.unwrap_or(if self.quick { 500 } else { 5000 })
+    }
+
+    /// Rounds, fewer in a quick run.
+    fn rounds(&self, thorough: u32) -> u32 {
+        if self.quick {
+            thorough.div_ceil(5)
+        } else {
+            thorough
+        }
+    }
+}
+
+/// Measures everything, and prints each figure as soon as it is known.
+///
+/// # Errors
+/// A program that is missing or fails, and clients that were dropped.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let program = &arguments.program;
+    ensure!(
+        program.is_file(),
+        "{} is missing; start this as `cargo xtask bench server`, which builds it",
+        program.display()
+    );
+    let report = Report {
+        as_json: arguments.json,
+    };
+    report.aggregate(&aggregate::measure(arguments.rounds(25)));
+    let many = Load {
+        clients: arguments.sockets(),
+        rounds: arguments.rounds(10),
+    };
+    report.load(&many.measure(program)?);
+    let few = Load {
+        clients: arguments.peer_clients,
+        rounds: arguments.rounds(50),
+    };
+    let ours = few.measure(program)?;
+    report.load(&ours);
+    if !arguments.no_peer {
+        let flower = flower::Flower::install(&arguments.python, &arguments.scratch)?;
+        let theirs = flower.measure(few.clients, ours.parameters(), arguments.rounds(10))?;
+        report.peer(&ours, &theirs);
+    }
+    Ok(())
+}
