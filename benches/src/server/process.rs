@@ -140,6 +140,8 @@ impl Server {
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder.path().join("data"))
+            // All clients come from one address.
+            .args(["--limit", "connections_per_address=10000"])
             .env("LPFL_LOG", "warn");
         let mut process = Running::start(&mut command)?;
         let greeting = process.first_line()?;
