@@ -92,8 +92,12 @@ async fn server_withstands_what_its_description_allows() {
     })
     .await;
     let address = format!("http://{}/api/openapi.json", server.address);
+    // It keeps notes of a run where it is started.
+    let folder = tempfile::tempdir().unwrap();
+    let notes = folder.path().to_owned();
     let ran = tokio::task::spawn_blocking(move || {
         Command::new(python)
+            .current_dir(notes)
             .args([
                 "-c",
                 "from schemathesis.cli import schemathesis; schemathesis()",
