@@ -7,9 +7,9 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use crate::report::{Done, Output, Report};
+use crate::steps;
 use crate::tools::{self, Browsers};
 use crate::workspace::Workspace;
-use crate::{binary, page};
 
 /// Plays the scenario and prints what it measured.
 pub fn measure(workspace: &Workspace, arguments: &[String]) -> Result<()> {
@@ -19,9 +19,7 @@ pub fn measure(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         return Ok(());
     }
     let mut report = Report::aside(workspace);
-    page::declare(workspace, &mut report)?;
-    page::build(workspace, &mut report)?;
-    binary::build(workspace, &mut report)?;
+    steps::build(workspace, &mut report)?;
     let mend = "`cargo xtask test --only end-to-end` says more";
     report.step("first-step", Output::Folded, mend, |step| {
         let browsers = tools::browsers(step)?;
