@@ -6,6 +6,7 @@
 mod reader;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::room_actor::Input;
 use crate::rooms::{RoomHandle, Rooms};
 use crate::visitors::Who;
 use reader::Reader;
+pub(crate) use transport::WebSocket;
 
 /// How long the end of a connection waits for the peer to take the last words.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -180,12 +182,10 @@ fn broken(error: &(dyn Error + 'static)) -> End {
                 "The first message is no hello: {error}."
             )));
         }
-        if let Some(tungstenite::Error::Capacity(
-            tungstenite::error::CapacityError::MessageTooLong { size, max_size },
-        )) = error.downcast_ref()
+        if let Some(&tokio_websockets::Error::PayloadTooLong { len, max_len }) =
+            error.downcast_ref()
         {
-            let (limit, got) = (*max_size, *size);
-            let what = "frame";
+            let (what, limit, got) = ("frame", max_len, len);
             return End::Refused(CodecError::Oversized { what, limit, got }.into());
         }
         cause = error.source();

@@ -7,6 +7,7 @@ mod health;
 mod page;
 mod rooms;
 mod security;
+mod upgrade;
 mod visitor;
 mod websocket;
 

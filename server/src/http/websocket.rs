@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::extract::State;
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use fl_core::error::{Blame, Fault, FaultCode};
@@ -14,8 +12,9 @@ use fl_core::room::ConnectionId;
 use super::App;
 use super::answer::Refusal;
 use super::security::is_allowed_origin;
+use super::upgrade::Upgrade;
 use super::visitor::Visitor;
-use crate::socket::{self, Caller};
+use crate::socket::{self, Caller, WebSocket};
 
 /// Frames a little above a room's limit are read, so that their sender gets a full answer.
 const SLACK: usize = 64 * 1024;
@@ -35,10 +34,10 @@ pub(crate) async fn open(
     State(app): State<App>,
     visitor: Visitor,
     headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    upgrade: Result<Upgrade, Refusal>,
 ) -> Result<Response, Refusal> {
     let metrics = app.metrics.clone();
-    let opened = upgraded(app, visitor, &headers, upgrade);
+    let opened = upgrade.and_then(|upgrade| upgraded(app, visitor, &headers, upgrade));
     opened.inspect_err(|refusal| metrics.refused_connection(refusal.code()))
 }
 
@@ -46,12 +45,8 @@ fn upgraded(
     app: App,
     Visitor { who, meter }: Visitor,
     headers: &HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
-    let upgrade = upgrade.map_err(|rejection| {
-        let message = format!("This path takes WebSockets only: {rejection}.");
-        Refusal::new(rejection_status(), Fault::malformed(message))
-    })?;
     if !is_allowed_origin(headers, &app.allowed_origins) {
         let fault = Fault {
             code: FaultCode::Malformed,
@@ -71,8 +66,7 @@ fn upgraded(
     let most = app.rooms.largest_frame() + SLACK;
     // Held until the socket ends, so that the server's end waits for its farewell.
     let tracked = app.tasks.token();
-    let upgrade = upgrade.max_message_size(most).max_frame_size(most);
-    Ok(upgrade.on_upgrade(move |socket| async move {
+    Ok(upgrade.answer(move |transport| async move {
         meter.await_little();
         let caller = Caller {
             connection,
@@ -80,11 +74,8 @@ fn upgraded(
             meter,
             metrics: app.metrics,
         };
+        let socket = WebSocket::new(transport, most);
         socket::serve(socket, caller, app.rooms, app.limits, app.stop).await;
         drop((place, seat, tracked));
     }))
-}
-
-fn rejection_status() -> StatusCode {
-    StatusCode::UPGRADE_REQUIRED
 }
