@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use fl_core::adapter::AdapterLayout;
-use fl_core::codec::{FRAME_LIMIT, HEADER_LIMIT};
+use fl_core::codec::{FRAME_LIMIT, HEADER_LIMIT, KnownBody};
 use fl_core::error::{Blame, Fault, FaultCode, SettingsError};
 use fl_core::room::{Activity, Room};
 use fl_core::settings::{RoomSettings, Start};
@@ -42,6 +42,8 @@ pub(crate) struct RoomHandle {
     pub(crate) adapter_config: Bytes,
     /// Most bytes of an update's frame.
     pub(crate) frame_limit: usize,
+    /// What its updates' bodies look like unless they are compressed.
+    pub(crate) body: Arc<KnownBody>,
     /// Whether its updates are kept as they come.
     pub(crate) recorded: bool,
     /// Hellos that it has refused.
@@ -204,7 +206,8 @@ impl Rooms {
             room.say_recorded();
         }
         let code = room.code().to_owned();
-        let frame_limit = frame_limit(&room.global().1.layout());
+        let layout = room.global().1.layout();
+        let frame_limit = frame_limit(&layout);
         self.largest_frame.fetch_max(frame_limit, Ordering::Relaxed);
         let (inbox, messages) = mpsc::channel(INBOX);
         let evaluator = Evaluator::start(
@@ -231,6 +234,7 @@ impl Rooms {
             owner,
             adapter_config,
             frame_limit,
+            body: Arc::new(KnownBody::of(layout)),
             recorded: self.record,
             failed: Arc::new(Mutex::new(failed)),
         };

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use fl_core::adapter::{Adapter, AdapterHash, Matrix};
 use fl_core::aggregate::Aggregator;
-use fl_core::codec::{FRAME_LIMIT, decode_binary, encode_binary};
+use fl_core::codec::{FRAME_LIMIT, KnownBody, decode_known, encode_binary};
 use fl_core::protocol::{ClientHeader, ClientId, Report};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -42,6 +42,7 @@ impl Speeds {
 pub fn measure(rounds: u32) -> Speeds {
     let mut rng = SmallRng::seed_from_u64(1);
     let frames: Vec<Vec<u8>> = (0..UPDATES).map(|_| frame(&adapter(&mut rng))).collect();
+    let body = KnownBody::of(adapter(&mut rng).layout());
     let bytes = (MATRICES * SHAPE.0 * SHAPE.1 * 4) as f64 * f64::from(UPDATES);
     let mut copies = frames.clone();
     let (mut copied, mut whole, mut added) = (Vec::new(), Vec::new(), Vec::new());
@@ -55,11 +56,11 @@ pub fn measure(rounds: u32) -> Speeds {
         let mut aggregator = aggregator(&mut rng);
         let begun = Instant::now();
         for (frame, client) in frames.iter().zip(1..) {
-            add(&mut aggregator, &decoded(frame), client);
+            add(&mut aggregator, &decoded(frame, &body), client);
         }
         black_box(&aggregator);
         whole.push(bytes / begun.elapsed().as_secs_f64());
-        let adapters: Vec<Adapter> = frames.iter().map(|frame| decoded(frame)).collect();
+        let adapters: Vec<Adapter> = frames.iter().map(|frame| decoded(frame, &body)).collect();
         let begun = Instant::now();
         for (adapter, client) in adapters.iter().zip(1..) {
             add(&mut aggregator, adapter, client);
@@ -109,8 +110,8 @@ fn frame(adapter: &Adapter) -> Vec<u8> {
 }
 
 #[expect(clippy::expect_used, reason = "the frame was encoded here")]
-fn decoded(frame: &[u8]) -> Adapter {
-    let decoded = decode_binary::<ClientHeader>(frame, FRAME_LIMIT);
+fn decoded(frame: &[u8], body: &KnownBody) -> Adapter {
+    let decoded = decode_known::<ClientHeader>(frame, FRAME_LIMIT, body);
     decoded.expect("a frame of ours is one").1
 }
 

@@ -73,7 +73,7 @@ impl Type {
         }
     }
 
-    fn decode(self, bytes: &[u8]) -> Vec<f32> {
+    pub(super) fn decode(self, bytes: &[u8]) -> Vec<f32> {
         match self {
             Self::F32 => chunks(bytes).map(f32::from_le_bytes).collect(),
             Self::F16 => chunks(bytes)

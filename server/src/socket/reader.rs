@@ -1,6 +1,7 @@
 //! A connection's incoming side: sizes, pace and form of what the peer sends.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use axum::extract::ws::{Message, Utf8Bytes};
 use bytes::Bytes;
@@ -116,7 +117,8 @@ impl<'a> Reader<'a> {
         let (bytes, limit) = (frame.len(), self.room.frame_limit);
         let share = self.meter.share(share, bytes).await;
         let kept = self.room.recorded.then(|| frame.clone());
-        let decode = move || codec::decode_binary::<ClientHeader>(&frame, limit);
+        let body = Arc::clone(&self.room.body);
+        let decode = move || codec::decode_known::<ClientHeader>(&frame, limit, &body);
         let decoded = match bytes > DECODED_ASIDE {
             true => tokio::task::spawn_blocking(decode)
                 .await
