@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::adapter::AdapterHash;
 use crate::protocol::{ClientId, MemberState, MemberView, Progress, Stage};
 use crate::room::{ConnectionId, Millis};
 use crate::round::Standing;
@@ -59,6 +60,8 @@ pub(crate) struct Member {
     pub(crate) gold: u32,
     pub(crate) unlabelled: u32,
     pub(crate) loss: Option<f32>,
+    /// The last global adapter that went to it alone.
+    pub(crate) holds: Option<AdapterHash>,
     stage: Stage,
     share_done: f32,
 }
@@ -73,6 +76,7 @@ impl Member {
             gold: 0,
             unlabelled: 0,
             loss: None,
+            holds: None,
             stage: Stage::Training,
             share_done: 0.0,
         }
@@ -91,6 +95,7 @@ impl Member {
     ) -> Option<ConnectionId> {
         self.record.name = name;
         self.ready = false;
+        self.holds = None;
         self.connection.replace(connection)
     }
 

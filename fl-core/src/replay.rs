@@ -1,10 +1,11 @@
 //! Rounds aggregated once more, from updates that were recorded: the same updates in the same order
 //! make the same global adapter, to the last bit.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::adapter::{Adapter, AdapterHash};
-use crate::aggregate::{AggregateError, Aggregator, OptimizerState};
+use crate::aggregate::{AggregateError, Aggregator, OptimizerState, discounted};
 use crate::protocol::{ClientId, Report};
 use crate::settings::RoomSettings;
 
@@ -24,6 +25,8 @@ pub struct RecordedUpdate {
 pub struct Replay {
     settings: RoomSettings,
     global: Arc<Adapter>,
+    /// Adapters of the rounds before it that an update may have begun at, oldest first.
+    earlier: VecDeque<(u32, AdapterHash, Arc<Adapter>)>,
     optimizer: OptimizerState,
 }
 
@@ -49,6 +52,7 @@ impl Replay {
         Self {
             settings,
             global,
+            earlier: VecDeque::new(),
             optimizer,
         }
     }
@@ -69,9 +73,8 @@ impl Replay {
         updates: impl IntoIterator<Item = &'a RecordedUpdate>,
     ) -> Result<AdapterHash, ReplayError> {
         let mut aggregator = Aggregator::new(&self.settings, Arc::clone(&self.global), round);
-        let base = aggregator.trained().part(&self.global);
         for update in updates {
-            self.add(&mut aggregator, &base, update)
+            self.add(&mut aggregator, round, update)
                 .map_err(|error| ReplayError::Update {
                     client: update.client,
                     error,
@@ -80,6 +83,12 @@ impl Replay {
         let made = aggregator
             .finish(&self.optimizer)
             .map_err(ReplayError::Round)?;
+        let begun = (round, self.hash(), Arc::clone(&self.global));
+        self.earlier.push_back(begun);
+        let kept = self.settings.round.mode.max_staleness().unwrap_or(0) as usize;
+        while self.earlier.len() > kept {
+            self.earlier.pop_front();
+        }
         self.global = Arc::new(made.adapter);
         self.optimizer = made.optimizer;
         Ok(self.hash())
@@ -88,7 +97,7 @@ impl Replay {
     fn add(
         &self,
         aggregator: &mut Aggregator,
-        base: &Adapter,
+        round: u32,
         update: &RecordedUpdate,
     ) -> Result<(), AggregateError> {
         let RecordedUpdate {
@@ -96,7 +105,16 @@ impl Replay {
             report,
             body,
         } = update;
-        let adapter = self.settings.compression.restored(body, base)?;
+        let begun = |(round, hash, _): &&(u32, AdapterHash, Arc<Adapter>)| {
+            (*round, *hash) == (report.round, report.base)
+        };
+        let own = self.earlier.iter().find(begun).map(|(.., own)| own);
+        let own = own.unwrap_or(&self.global);
+        let part = aggregator.trained().part(own);
+        let restored = self.settings.compression.restored(body, &part)?;
+        aggregator.check(&restored)?;
+        let staleness = round.saturating_sub(report.round);
+        let adapter = discounted(&restored, own, &self.global, staleness);
         let weight = self.settings.weighting.weight(report);
         aggregator.add(*client, &adapter, weight)
     }

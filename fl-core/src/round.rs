@@ -1,10 +1,9 @@
 //! One round at the server: who was selected, who reported, and what their updates come to.
 
+mod carried;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-use rand::Rng;
-use rand::seq::SliceRandom;
 
 use crate::adapter::{Adapter, AdapterError, AdapterHash};
 use crate::aggregate::{AggregateError, Aggregated, Aggregator, OptimizerState, Trained};
@@ -14,6 +13,8 @@ use crate::protocol::{
 };
 use crate::room::Millis;
 use crate::settings::{RoomSettings, RoundSettings, Weighting};
+
+pub(crate) use self::carried::{Carried, Origin};
 
 /// Where a selected client stands in its round.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,11 +45,14 @@ pub(crate) struct Round {
     pub(crate) number: u32,
     attempt: u32,
     base: AdapterHash,
+    global: Arc<Adapter>,
     started: Millis,
     deadline: Millis,
     clients: BTreeMap<ClientId, Standing>,
     /// The clients that are [`Standing::Away`], longest first.
     away: BTreeSet<(Millis, ClientId)>,
+    /// Where those began that did not begin here.
+    origins: Carried,
     outstanding: u32,
     accepted: u32,
     aggregator: Aggregator,
@@ -60,54 +64,38 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    /// A round over the ready clients, or a random sample of them.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one caller, and every value is another thing"
-    )]
+    /// A round of these clients.
     pub(crate) fn new(
         number: u32,
         attempt: u32,
         base: AdapterHash,
         global: Arc<Adapter>,
         settings: &RoomSettings,
-        mut ready: Vec<ClientId>,
-        rng: &mut impl Rng,
+        selected: Vec<ClientId>,
         now: Millis,
     ) -> Self {
-        let RoundSettings {
-            sample,
-            deadline_seconds,
-            ..
-        } = settings.round;
-        if sample > 0 {
-            ready.shuffle(rng);
-            ready.truncate(sample as usize);
-        }
         Self {
             number,
             attempt,
             base,
             started: now,
-            deadline: now + Millis::from(deadline_seconds) * 1000,
-            outstanding: ready.len() as u32,
-            clients: ready
+            deadline: now + Millis::from(settings.round.deadline_seconds) * 1000,
+            outstanding: selected.len() as u32,
+            clients: selected
                 .into_iter()
                 .map(|id| (id, Standing::Working))
                 .collect(),
             away: BTreeSet::new(),
             accepted: 0,
-            aggregator: Aggregator::new(settings, global, number),
+            aggregator: Aggregator::new(settings, Arc::clone(&global), number),
+            global,
+            origins: Carried::new(),
             gold: 0,
             soft: 0,
             loss: 0.0,
             weight: 0.0,
             bytes: 0,
         }
-    }
-
-    pub(crate) fn selected(&self) -> impl Iterator<Item = &ClientId> {
-        self.clients.keys()
     }
 
     pub(crate) fn standing(&self, id: ClientId) -> Option<&Standing> {
@@ -127,23 +115,29 @@ impl Round {
         self.accepted
     }
 
-    pub(crate) fn order(&self, now: Millis) -> WorkOrder {
+    /// What a client is to do.
+    pub(crate) fn order(&self, id: ClientId, now: Millis) -> WorkOrder {
+        let origin = self.origins.get(&id);
+        let own = (self.number, self.attempt, self.base);
+        let (round, attempt, base) =
+            origin.map_or(own, |origin| (origin.round, origin.attempt, origin.base));
         WorkOrder {
-            round: self.number,
-            attempt: self.attempt,
-            base: self.base,
+            round,
+            attempt,
+            base,
             deadline_ms: milliseconds(now, self.deadline),
         }
     }
 
     /// Whether a report may go into this round.
-    pub(crate) fn check(
-        &self,
-        id: ClientId,
-        report: &Report,
-        base: AdapterHash,
-    ) -> Result<(), Fault> {
-        if (report.round, report.attempt) != (self.number, self.attempt) {
+    pub(crate) fn check(&self, id: ClientId, report: &Report) -> Result<(), Fault> {
+        let WorkOrder {
+            round,
+            attempt,
+            base,
+            ..
+        } = self.order(id, self.started);
+        if (report.round, report.attempt) != (round, attempt) {
             return Err(Fault::stale_round(
                 report.round,
                 &format!(

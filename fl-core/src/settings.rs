@@ -5,6 +5,7 @@
 mod aggregation;
 mod extra;
 mod lora;
+mod mode;
 mod ranges;
 mod rule;
 mod server_optimizer;
@@ -22,6 +23,7 @@ use ranges::zero_or_within;
 pub use aggregation::{AggregationSettings, MeasureError};
 pub use extra::no_extra_fields;
 pub use lora::{LoraScaling, LoraSettings, LoraTarget};
+pub use mode::RoundMode;
 pub(crate) use ranges::{positive, within};
 pub use rule::{Holds, Rule};
 pub use server_optimizer::{Adaptive, ServerOptimizer};
@@ -196,15 +198,19 @@ impl Weighting {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct RoundSettings {
+    /// Whether clients wait for each other.
+    pub mode: RoundMode,
     /// Whether rounds start by themselves or when the owner says so.
     pub start: Start,
     /// Clients that must be ready before a round starts.
     pub quorum: Quorum,
     /// Fewest reports that make a round; below it the round is abandoned and tried again.
     pub minimum: u32,
-    /// Most clients selected for one round, drawn at random; 0 selects every ready client.
+    /// Most clients selected for one round, drawn at random; 0 selects every ready client. In
+    /// asynchronous mode most clients at work at the same time.
     pub sample: u32,
     /// Reports that end a round early, so that more can be selected than needed; 0 waits for all.
+    /// In asynchronous mode the size K of the buffer.
     pub goal: u32,
     /// Seconds after which a round ends with the reports it has.
     pub deadline_seconds: u32,
@@ -219,6 +225,7 @@ pub struct RoundSettings {
 impl Default for RoundSettings {
     fn default() -> Self {
         Self {
+            mode: RoundMode::default(),
             start: Start::Automatic,
             quorum: Quorum::Count(2),
             minimum: 1,
@@ -276,7 +283,8 @@ impl RoomSettings {
         self.soft_labels.check()?;
         self.aggregation.check()?;
         self.compression.check()?;
-        self.round.check()
+        self.round.check()?;
+        self.round.mode.check(&self.round, self.aggregation.rule)
     }
 
     /// [`Self::check`], and that a room of tabs can do it: `lpfl simulate` can do more.
@@ -333,10 +341,10 @@ impl RoundSettings {
             }
         }?;
         zero_or_within("round.sample", self.sample, self.minimum, self.capacity)?;
-        let most = if self.sample == 0 {
-            self.capacity
-        } else {
-            self.sample
+        let all_reports_come_from_the_sample = self.sample > 0 && !self.mode.is_asynchronous();
+        let most = match all_reports_come_from_the_sample {
+            true => self.sample,
+            false => self.capacity,
         };
         zero_or_within("round.goal", self.goal, self.minimum, most)?;
         within(

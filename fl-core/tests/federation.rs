@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 use fl_core::aggregate::OptimizerState;
 use fl_core::compression::Compression;
-use fl_core::protocol::RoundOutcome;
+use fl_core::protocol::{RoundOutcome, RoundRecord};
 use fl_core::replay::Replay;
-use fl_core::settings::{Adaptive, Quorum, RoomSettings, Rule, ServerOptimizer};
+use fl_core::settings::{Adaptive, Quorum, RoomSettings, RoundMode, Rule, ServerOptimizer};
 use proptest::prelude::*;
 
 use simulation::{Outcome, Simulation, World, initial};
@@ -54,11 +54,12 @@ fn check(world: World) -> Outcome {
             record.participants.len(),
             "nobody counts twice"
         );
-        assert_eq!(
-            participants.len() + record.excluded.len(),
-            record.selected as usize,
-            "every selected client is accounted for"
-        );
+        let accounted = participants.len() + record.excluded.len();
+        match settings.round.mode {
+            RoundMode::Synchronous => assert_eq!(accounted, record.selected as usize),
+            // The others work on into the next round, without those that left.
+            RoundMode::Asynchronous { .. } => assert!(participants.len() >= 2),
+        }
         completed += u32::from(matches!(record.outcome, RoundOutcome::Completed { .. }));
     }
     assert_eq!(completed, rounds);
@@ -170,8 +171,87 @@ fn every_rule_and_compression_ends_in_agreement() {
     }
 }
 
+/// A world whose rounds end with every eighth update.
+fn asynchronous(clients: usize, seed: u64, max_staleness: u32) -> World {
+    let mut world = world(clients, seed);
+    world.settings.round.mode = RoundMode::Asynchronous { max_staleness };
+    world.settings.round.goal = 8;
+    world.settings.round.rounds = 12;
+    world.settings.check_for_room().unwrap();
+    world
+}
+
+/// The updates that began in an earlier round than the one that they went into.
+fn late(outcome: &Outcome) -> usize {
+    let updates = outcome.updates.iter();
+    let late = updates.map(|((round, _), updates)| {
+        let late = updates.iter().filter(|update| update.report.round < *round);
+        late.count()
+    });
+    late.sum()
+}
+
+#[test]
+fn asynchronous_clients_count_in_the_round_that_runs() {
+    let outcome = check(asynchronous(40, 3, 20));
+    assert!(late(&outcome) > 8, "{}", late(&outcome));
+    let excluded = outcome.history.iter().map(|record| record.excluded.len());
+    assert_eq!(excluded.sum::<usize>(), 0, "nobody is too late");
+    let all = |record: &RoundRecord| record.participants.len() == 8;
+    assert!(outcome.history.iter().all(all));
+}
+
+#[test]
+fn asynchronous_clients_that_fall_behind_begin_anew() {
+    let outcome = check(asynchronous(40, 3, 1));
+    for ((round, _), updates) in &outcome.updates {
+        assert!(updates.iter().all(|update| update.report.round + 1 >= *round));
+    }
+    let excluded = outcome.history.iter().flat_map(|record| &record.excluded);
+    let reasons: BTreeSet<&str> = excluded.map(|excluded| excluded.reason.as_str()).collect();
+    assert_eq!(reasons, ["its update would be more than 1 rounds old"].into());
+}
+
+#[test]
+fn few_asynchronous_clients_work_at_a_time() {
+    let mut world = asynchronous(40, 4, 20);
+    world.settings.round.sample = 10;
+    let outcome = check(world);
+    assert!(late(&outcome) > 0);
+    let many: BTreeSet<_> = outcome.updates.values().flatten().map(|update| update.client).collect();
+    assert!(many.len() > 20, "others take the places of those that have reported");
+}
+
+#[test]
+fn asynchronous_rules_and_compressions_end_in_agreement() {
+    let cases = [
+        (Rule::FfaLora, Compression::TopK { share: 0.25 }),
+        (Rule::Median, Compression::F16),
+        (Rule::NormBound { norm: 1.0 }, Compression::Int8),
+    ];
+    for (rule, compression) in cases {
+        let mut world = asynchronous(30, 5, 6);
+        (world.loss, world.restarts) = (0.02, vec![15_000]);
+        world.settings.aggregation.rule = rule;
+        world.settings.compression = compression;
+        check(world);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_asynchronous_world_ends_in_agreement(
+        seed: u64, clients in 12usize..40, loss in 0.0..0.08, crash in 0.0..0.02,
+        restart in 1u64..120_000, staleness in 0u32..6, sample in 0u32..12,
+    ) {
+        let mut world = asynchronous(clients, seed, staleness);
+        (world.loss, world.crash) = (loss, crash);
+        world.restarts = vec![restart];
+        world.settings.round.sample = if sample < 2 { 0 } else { sample };
+        check(world);
+    }
 
     #[test]
     fn any_world_ends_in_agreement(

@@ -12,9 +12,9 @@ use fl_core::adapter::{Adapter, AdapterHash};
 use fl_core::codec;
 use fl_core::error::Fault;
 use fl_core::protocol::{
-    ClientId, ClientMessage, Evaluated, Receipt, Report, ServerHeader, ServerMessage,
+    ClientMessage, Evaluated, Receipt, Report, ServerHeader, ServerMessage,
 };
-use fl_core::room::{ConnectionId, Effect, Hello, Millis, OwnerCommand, Room};
+use fl_core::room::{ConnectionId, Counted, Effect, Hello, Millis, OwnerCommand, Room};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -90,6 +90,8 @@ pub(crate) struct RoomActor {
     view_at: Instant,
     view_due: bool,
     global_frame: Option<(AdapterHash, Bytes)>,
+    /// Updates that came between two rounds and belong into the next one.
+    early: BTreeMap<ConnectionId, Input>,
 }
 
 impl RoomActor {
@@ -114,6 +116,7 @@ impl RoomActor {
             view_at: Instant::now(),
             view_due: false,
             global_frame: None,
+            early: BTreeMap::new(),
         }
     }
 
@@ -124,6 +127,7 @@ impl RoomActor {
         loop {
             self.tick();
             self.carry_out().await;
+            self.take_early().await;
             let wake = self.wake();
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -180,6 +184,11 @@ impl RoomActor {
     async fn take(&mut self, input: Input) {
         let now = self.now();
         match input {
+            Input::Report { connection, .. }
+                if self.room.has_to_wait(connection) && !self.early.contains_key(&connection) =>
+            {
+                self.early.insert(connection, input);
+            }
             Input::Join {
                 connection,
                 hello,
@@ -199,13 +208,14 @@ impl RoomActor {
             } => {
                 let counts =
                     self.heavily(|room| room.report(connection, &report, &adapter, bytes, now));
-                if let (Some(client), Some(frame)) = (counts, frame) {
-                    self.record(client, &report, frame).await;
+                if let (Some(counted), Some(frame)) = (counts, frame) {
+                    self.record(counted, frame).await;
                 }
                 drop(share);
             }
             Input::Gone { connection } => {
                 self.connections.remove(&connection);
+                self.early.remove(&connection);
                 self.heavily(|room| room.disconnected(connection, now));
             }
             Input::Command { command, answer } => {
@@ -225,6 +235,18 @@ impl RoomActor {
                 let change = Change::Evaluated(evaluated.clone());
                 self.store.note(self.room.code(), change).await;
                 self.room.evaluated(evaluated);
+            }
+        }
+    }
+
+    /// Takes in what had to wait for the next round.
+    async fn take_early(&mut self) {
+        let due = |connection: &ConnectionId| !self.room.has_to_wait(*connection);
+        let due: Vec<ConnectionId> = self.early.keys().copied().filter(due).collect();
+        for connection in due {
+            if let Some(input) = self.early.remove(&connection) {
+                self.take(input).await;
+                self.carry_out().await;
             }
         }
     }
@@ -256,11 +278,16 @@ impl RoomActor {
 
     /// Keeps an update that counts; its round is stored after it. The room waits until it is
     /// written, so that no more than one update a room is held for it.
-    async fn record(&self, client: ClientId, report: &Report, frame: Bytes) {
+    async fn record(&self, counted: Counted, frame: Bytes) {
+        let Counted {
+            client,
+            round,
+            attempt,
+        } = counted;
         let update = RecordedFrame {
             client,
-            round: report.round,
-            attempt: report.attempt,
+            round,
+            attempt,
             frame,
         };
         let change = Change::Update(Box::new(update));

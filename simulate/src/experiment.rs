@@ -10,7 +10,8 @@ use fl_core::compression::Compression;
 use fl_core::error::SettingsError;
 use fl_core::partition::{Deal, GoldPlacement, Partition, Sizes};
 use fl_core::settings::{
-    AggregationSettings, LoraSettings, MeasureError, Quorum, RoomSettings, RoundSettings, Start,
+    AggregationSettings, LoraSettings, MeasureError, Quorum, RoomSettings, RoundMode, RoundSettings,
+    Start,
     Texts, TrainingSettings, Weighting,
 };
 use fl_core::soft_labels::{Growth, SoftLabelSettings};
@@ -281,6 +282,7 @@ impl Experiment {
                 false => Compression::default(),
             },
             round: RoundSettings {
+                mode: RoundMode::Synchronous,
                 // The simulator is the owner who starts each round.
                 start: Start::Manual,
                 quorum: Quorum::Count(self.round.minimum.min(clients)),

@@ -73,6 +73,15 @@ describe('the form for a room', () => {
     expect(lora).toMatchObject({ rank: 4, alpha: 16, scaling: 'rank_stabilised', dropout: 0.125 });
   });
 
+  it('takes rounds that wait for all, or for some', () => {
+    const { round } = settingsFor({ waits: 'some', goal: '3', staleness: '5' });
+    expect(round.mode).toEqual({ asynchronous: { max_staleness: 5 } });
+    expect(round.goal).toBe(3);
+    expect(draftOf({ ...settings, round })).toMatchObject({ waits: 'some', goal: '3', staleness: '5' });
+    expect(settingsFor({ waits: 'all', goal: 'three' }).round).toEqual(settings.round);
+    expect(faultFor({ waits: 'some', goal: 'three' })?.field).toBe('round.goal');
+  });
+
   it('reads the growth of the soft labels', () => {
     expect(settingsFor({ growth: 'off', speed: '' }).soft_labels.growth).toEqual({ by: 'off' });
     const factor = settingsFor({ growth: 'factor', speed: '1.5' });

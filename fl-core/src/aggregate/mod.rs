@@ -22,6 +22,7 @@ mod outcome;
 mod product_error;
 mod rolora;
 mod server_optimizer;
+mod staleness;
 #[cfg(test)]
 mod testing;
 mod trained;
@@ -39,6 +40,8 @@ pub use self::outcome::{AggregateError, Aggregated};
 pub use self::product_error::ProductError;
 pub use self::server_optimizer::OptimizerState;
 pub use self::trained::Trained;
+
+pub(crate) use self::staleness::discounted;
 
 use self::factors::{Pair, pairs};
 use self::hetlora::HetLora;

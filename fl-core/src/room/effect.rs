@@ -43,6 +43,17 @@ pub enum Effect {
     StoreActivity(Activity),
 }
 
+/// An update that counts, and where: not always in the round in which its client began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Who sent it.
+    pub client: ClientId,
+    /// The round that it goes into.
+    pub round: u32,
+    /// Which attempt at it.
+    pub attempt: u32,
+}
+
 /// Whether the room runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

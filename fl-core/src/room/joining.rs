@@ -67,8 +67,12 @@ impl Room {
         self.effects
             .push(Effect::StoreMember(member.record.clone()));
         self.connections.insert(connection, id);
-        if let Some(round) = &mut self.round {
-            round.came_back(id);
+        match &mut self.round {
+            Some(round) => {
+                round.came_back(id);
+                round.begin_anew(id);
+            }
+            None => drop(self.carried.remove(&id)),
         }
         Ok((id, token))
     }
@@ -110,7 +114,7 @@ impl Room {
             connection,
             ServerMessage::Welcome(Box::new(welcome)),
         ));
-        self.effects.push(Effect::SendGlobal(connection));
+        self.send_global(connection);
         self.changed = true;
     }
 
@@ -120,6 +124,7 @@ impl Room {
             return;
         };
         self.members.disconnect(id, now);
+        self.carried.remove(&id);
         if let Some(round) = &mut self.round {
             round.went_away(id, now);
         }
@@ -169,10 +174,11 @@ impl Room {
         if let Some(round) = &self.round
             && round.standing(id) == Some(&Standing::Working)
         {
-            let order = round.order(now);
+            let order = round.order(id, now);
             self.effects
                 .push(Effect::Send(connection, ServerMessage::Work(order)));
         }
+        self.enlist(id, now);
         self.start_if_quorum(now);
     }
 
@@ -180,7 +186,7 @@ impl Room {
         let current = self
             .round
             .as_ref()
-            .is_some_and(|round| round.number == progress.round);
+            .is_some_and(|round| round.begun_in(id) == progress.round);
         if let (true, Some(member)) = (current, self.members.member_mut(id)) {
             member.follow(progress);
             self.changed = true;
@@ -190,9 +196,10 @@ impl Room {
     pub(super) fn leave(&mut self, connection: ConnectionId, id: ClientId, now: Millis) {
         self.connections.remove(&connection);
         self.members.remove(id);
+        self.carried.remove(&id);
         self.effects.push(Effect::ForgetMember(id));
         self.changed = true;
-        match self.round.as_ref().map(|round| round.number) {
+        match self.round.as_ref().map(|round| round.begun_in(id)) {
             Some(number) => self.exclude(id, number, "it left the room", now),
             None => self.start_if_quorum(now),
         }
@@ -200,7 +207,7 @@ impl Room {
 
     pub(super) fn exclude(&mut self, id: ClientId, number: u32, reason: &str, now: Millis) {
         if let Some(round) = &mut self.round
-            && round.number == number
+            && round.begun_in(id) == number
         {
             round.exclude(id, reason);
             self.settle(now);

@@ -3,6 +3,7 @@
 //! The shell owns sockets, disk and clock. It feeds this machine and carries out [`Effect`]s in
 //! their order; a new global adapter is announced only after the shell has said that it is stored.
 
+mod asynchronous;
 mod effect;
 mod joining;
 mod owner;
@@ -19,10 +20,10 @@ use crate::protocol::{
     ClientId, Evaluated, MemberView, ModelInfo, PhaseView, ROSTER_SHOWN, RoomView, RoundRecord,
     ServerMessage,
 };
-use crate::round::Round;
+use crate::round::{Carried, Round};
 use crate::settings::{Quorum, RoomSettings, Start};
 
-pub use self::effect::{Activity, ConnectionId, Effect, Millis, OwnerCommand};
+pub use self::effect::{Activity, ConnectionId, Counted, Effect, Millis, OwnerCommand};
 pub use self::joining::Hello;
 
 use self::roster::Roster;
@@ -69,6 +70,8 @@ pub struct Room {
     members: Roster,
     connections: BTreeMap<ConnectionId, ClientId>,
     round: Option<Round>,
+    /// Clients that work on from one round into the next; in asynchronous mode only.
+    carried: Carried,
     storing: Option<(RoundRecord, Arc<Adapter>, Arc<OptimizerState>)>,
     optimizer: Arc<OptimizerState>,
     residual: Option<Residual>,
@@ -127,6 +130,7 @@ impl Room {
             members: Roster::restore(state.members),
             connections: BTreeMap::new(),
             round: None,
+            carried: Carried::new(),
             storing: None,
             optimizer: state.optimizer,
             residual: None,

@@ -54,12 +54,19 @@ impl Room {
             self.activity = activity;
             self.effects.push(Effect::StoreActivity(activity));
         }
+        if activity != Activity::Running && self.round.is_none() {
+            self.drop_carried();
+        }
     }
 
     pub(super) fn finish(&mut self) {
         self.set_activity(Activity::Finished);
         if let Some(round) = self.round.take() {
             self.cancel_working(&round);
+            if self.settings.round.mode.is_asynchronous() {
+                // Those that worked on an earlier adapter have not had it yet.
+                self.announce_global();
+            }
         }
     }
 }

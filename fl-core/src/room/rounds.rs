@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Activity, ConnectionId, Effect, Millis, Room};
+use rand::seq::SliceRandom;
+
+use super::{Activity, ConnectionId, Counted, Effect, Millis, Room};
 use crate::adapter::Adapter;
 use crate::error::Fault;
 use crate::protocol::{
@@ -16,7 +18,7 @@ const HISTORY_KEPT: usize = 2_000;
 
 impl Room {
     /// An update of a connection that has said hello; `bytes` is the size of its frame. Gives back
-    /// the client whose update counts, if it does.
+    /// where it counts, if it does.
     pub fn report(
         &mut self,
         connection: ConnectionId,
@@ -24,10 +26,12 @@ impl Room {
         adapter: &Adapter,
         bytes: usize,
         now: Millis,
-    ) -> Option<ClientId> {
+    ) -> Option<Counted> {
         let id = *self.connections.get(&connection)?;
-        let fault = self.accept(id, report, adapter, bytes).err();
-        let counts = fault.is_none().then_some(id);
+        let (counts, fault) = match self.accept(id, report, adapter, bytes) {
+            Ok(counted) => (Some(counted), None),
+            Err(fault) => (None, Some(fault)),
+        };
         let latest_helps = fault
             .as_ref()
             .is_some_and(|fault| fault.code.is_answered_with_latest());
@@ -42,6 +46,7 @@ impl Room {
         }
         self.changed = true;
         self.settle(now);
+        self.enlist_others(now);
         counts
     }
 
@@ -51,11 +56,11 @@ impl Room {
         report: &Report,
         adapter: &Adapter,
         bytes: usize,
-    ) -> Result<(), Fault> {
+    ) -> Result<Counted, Fault> {
         let stale = || Fault::stale_round(report.round, "that round is over");
         let round = self.round.as_mut().ok_or_else(stale)?;
         let member = self.members.member_mut(id).ok_or_else(stale)?;
-        round.check(id, report, self.hash)?;
+        round.check(id, report)?;
         if report.gold > member.gold {
             return Err(Fault::example_count("gold", member.gold, report.gold));
         }
@@ -70,12 +75,18 @@ impl Room {
                 "The update's losses are not finite numbers.",
             ));
         }
-        let base = round.trained().part(&self.global);
+        let origin = round.origin(id);
+        let base = round.trained().part(&origin.global);
         let update = self.settings.compression.restored(adapter, &base)?;
         round.check_update(&update)?;
+        let update = round.current(id, &update);
         round.add(id, report, &update, self.settings.weighting, bytes)?;
         member.loss = Some(report.loss_last);
-        Ok(())
+        Ok(Counted {
+            client: id,
+            round: round.number,
+            attempt: self.attempt,
+        })
     }
 
     /// Time has passed.
@@ -115,10 +126,12 @@ impl Room {
             .push(Effect::Broadcast(ServerMessage::RoundEnded(
                 record.summary(ENDED_NAMED),
             )));
-        self.effects.push(Effect::BroadcastGlobal);
         if self.completed >= self.settings.round.rounds {
             self.set_activity(Activity::Finished);
+        } else if self.activity != Activity::Running {
+            self.drop_carried();
         }
+        self.announce_global();
         self.changed = true;
         self.start_if_quorum(now);
     }
@@ -145,8 +158,10 @@ impl Room {
     }
 
     pub(super) fn start(&mut self, now: Millis) {
-        let ready: Vec<ClientId> = self.members.ready().iter().copied().collect();
-        if self.round.is_some() || self.storing.is_some() || ready.is_empty() {
+        let ready = self.members.ready().iter().copied();
+        let mut ready: Vec<ClientId> = ready.filter(|id| !self.carried.contains_key(id)).collect();
+        let nobody = ready.is_empty() && self.carried.is_empty();
+        if self.round.is_some() || self.storing.is_some() || nobody {
             return;
         }
         let number = self.completed + 1;
@@ -154,27 +169,25 @@ impl Room {
         self.not_before = 0;
         let index = u64::from(number) << 32 | u64::from(self.attempt);
         let mut rng = generator(self.settings.seed, Purpose::ClientSampling, index);
-        let round = Round::new(
+        if self.settings.round.sample > 0 {
+            let places = self.settings.round.sample as usize;
+            ready.shuffle(&mut rng);
+            ready.truncate(places.saturating_sub(self.carried.len()));
+        }
+        let mut round = Round::new(
             number,
             self.attempt,
             self.hash,
             Arc::clone(&self.global),
             &self.settings,
-            ready,
-            &mut rng,
+            ready.clone(),
             now,
         );
-        let order = round.order(now);
-        for id in round.selected() {
-            if let Some(member) = self.members.member_mut(*id)
-                && let Some(connection) = member.connection
-            {
-                member.begin();
-                self.effects
-                    .push(Effect::Send(connection, ServerMessage::Work(order.clone())));
-            }
-        }
+        round.carry(std::mem::take(&mut self.carried));
         self.round = Some(round);
+        for id in ready {
+            self.send_order(id, now);
+        }
         self.changed = true;
     }
 
@@ -196,11 +209,11 @@ impl Room {
             return;
         };
         let minimum = self.settings.round.minimum;
-        self.cancel_working(&round);
-        round.exclude_working(now);
         let accepted = round.accepted();
+        let made = round.aggregated(&self.optimizer);
+        self.let_go(&mut round, made.is_ok() && accepted >= minimum, now);
         self.changed = true;
-        match round.aggregated(&self.optimizer) {
+        match made {
             Ok(made) if accepted >= minimum => {
                 for left_out in &made.excluded {
                     round.leave_out(left_out.client, &left_out.reason);
@@ -238,23 +251,11 @@ impl Room {
                 record.summary(ENDED_NAMED),
             )));
         // Tried again after 1, 2, 4 … 32 seconds, so that a room whose clients all fail rests.
+        if self.activity != Activity::Running {
+            self.drop_carried();
+        }
         self.not_before = now + (1000 << self.attempt.saturating_sub(1).min(5));
         self.changed = true;
-    }
-
-    pub(super) fn cancel_working(&mut self, round: &Round) {
-        for id in round.working() {
-            if let Some(connection) = self
-                .members
-                .member(*id)
-                .and_then(|member| member.connection)
-            {
-                let cancel = ServerMessage::Cancel {
-                    round: round.number,
-                };
-                self.effects.push(Effect::Send(connection, cancel));
-            }
-        }
     }
 
     fn keep(&mut self, record: RoundRecord) {

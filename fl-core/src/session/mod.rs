@@ -65,6 +65,8 @@ pub struct Session<R> {
     texts: Option<(u32, u32)>,
     global: Option<Global>,
     upload: Upload,
+    /// Whether work goes on when a round ends.
+    works_on: bool,
     job: Job,
     progress_sent: Millis,
     actions: Vec<Action>,
@@ -83,6 +85,7 @@ impl<R: Rng> Session<R> {
             texts: None,
             global: None,
             upload: Upload::default(),
+            works_on: false,
             job: Job::Idle,
             progress_sent: 0,
             actions: Vec::new(),
@@ -251,7 +254,7 @@ impl<R: Rng> Session<R> {
                 self.notify(Notice::Receipt(receipt));
             }
             ServerMessage::RoundEnded(record) => {
-                let over = self.job.order().is_some_and(|order| {
+                let over = !self.works_on && self.job.order().is_some_and(|order| {
                     (order.round, order.attempt) <= (record.round, record.attempt)
                 });
                 if over {
@@ -269,6 +272,7 @@ impl<R: Rng> Session<R> {
         self.failures = 0;
         self.config.resume = Some(welcome.resume.clone());
         self.upload.configure(&welcome.settings);
+        self.works_on = welcome.settings.round.mode.is_asynchronous();
         self.notify(Notice::Welcomed(welcome.clone()));
         // A server that forgot this client deals it other texts.
         if self.shard != Some(welcome.shard) {

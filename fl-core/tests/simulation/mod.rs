@@ -97,6 +97,8 @@ pub struct Simulation {
     links: BTreeMap<ConnectionId, (usize, Millis)>,
     next_link: u64,
     room_tick: Millis,
+    /// Updates that came between two rounds.
+    early: Vec<(ConnectionId, Frame)>,
     finished_at: Option<Millis>,
 }
 
@@ -156,6 +158,7 @@ impl Simulation {
             links: BTreeMap::new(),
             next_link: 0,
             room_tick: 0,
+            early: Vec::new(),
             finished_at: None,
             world,
         };
@@ -231,6 +234,7 @@ impl Simulation {
             }
             Event::ServerSeesEnd(link) => {
                 self.links.remove(&link);
+                self.early.retain(|(early, _)| *early != link);
                 self.room.disconnected(link, self.now);
                 self.settle_server();
             }

@@ -36,18 +36,23 @@ impl Simulation {
                 }
                 message => self.room.message(link, message, self.now),
             },
+            // It belongs into the next round.
+            frame if self.room.has_to_wait(link) => {
+                self.early.push((link, frame));
+                return;
+            }
             Frame::Binary(bytes) => {
                 let (ClientHeader::Report(report), body) =
                     decode_binary(&bytes, FRAME_LIMIT).unwrap();
                 let counts = self
                     .room
                     .report(link, &report, &body, bytes.len(), self.now);
-                if let Some(client) = counts
+                if let Some(counted) = counts
                     && self.world.record
                 {
-                    let attempt = (report.round, report.attempt);
+                    let attempt = (counted.round, counted.attempt);
                     let update = RecordedUpdate {
-                        client,
+                        client: counted.client,
                         report,
                         body,
                     };
@@ -61,6 +66,14 @@ impl Simulation {
     pub(super) fn settle_server(&mut self) {
         for effect in self.room.take_effects() {
             self.server_acts(effect);
+        }
+        let due = self
+            .early
+            .iter()
+            .position(|(link, _)| !self.room.has_to_wait(*link));
+        if let Some(place) = due {
+            let (link, frame) = self.early.remove(place);
+            self.server_reads(link, frame);
         }
         if let Some(at) = self.room.next_tick().map(|at| at.max(self.now + 1))
             && at != self.room_tick
@@ -131,6 +144,7 @@ impl Simulation {
             self.schedule(after, Event::ClientSeesEnd(client, link));
         }
         self.pending = None;
+        self.early.clear();
         let rounds = self.disk.global.as_ref().map_or(0, |(round, ..)| *round);
         self.disk.updates.retain(|(round, _), _| *round <= rounds);
         let begin = || (0, Arc::new(initial()), Arc::default());

@@ -3,12 +3,13 @@
 //! A sentence may quote what a client said, so it never is a label itself.
 
 /// How the sentences begin, and the kind of each.
-const KINDS: [(&str, &str); 5] = [
+const KINDS: [(&str, &str); 6] = [
     ("it could not do the work", "declined"),
     ("it left the room", "left"),
     ("its connection broke", "connection_lost"),
     ("it had not reported at the deadline", "deadline"),
     ("the round had enough updates", "enough_updates"),
+    ("its update would be more than", "too_old"),
 ];
 
 /// The kind of a reason; `rule` where the room's rule of aggregation gave it.

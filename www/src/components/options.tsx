@@ -170,6 +170,39 @@ function RoundOptions({ draft, fault, onChange }: Props) {
           ]}
           onValue={(start) => onChange({ start })}
         />
+        <ChoiceField
+          label="A round waits for"
+          hint="Some: slow tabs hold nobody up. They go on with their work, and it counts less the later it comes (FedBuff)."
+          path="round.mode"
+          fault={fault}
+          value={draft.waits}
+          choices={[
+            { value: 'all', label: 'all tabs that began it' },
+            { value: 'some', label: 'some updates, from any round' },
+          ]}
+          onValue={(waits) => onChange({ waits })}
+        />
+        {draft.waits === 'some' && (
+          <>
+            <NumberField
+              label="Updates that make a round"
+              hint="From tabs of any round; each tab counts once."
+              path="round.goal"
+              fault={fault}
+              value={draft.goal}
+              onValue={(goal) => onChange({ goal })}
+            />
+            <NumberField
+              label="Oldest update"
+              hint="A tab that falls further behind begins anew."
+              path="round.mode.max_staleness"
+              fault={fault}
+              unit="rounds"
+              value={draft.staleness}
+              onValue={(staleness) => onChange({ staleness })}
+            />
+          </>
+        )}
       </div>
     </fieldset>
   );

@@ -35,6 +35,12 @@ export type Draft = {
   needed: string;
   deadline: string;
   start: RoomSettings['round']['start'];
+  /** Whether a round waits for every tab, or ends with so many updates while the others go on. */
+  waits: 'all' | 'some';
+  /** Updates that end a round that does not wait. */
+  goal: string;
+  /** Most rounds that an update may be behind. */
+  staleness: string;
   growth: Growth['by'];
   speed: string;
   learningRate: string;
@@ -58,6 +64,8 @@ const FALLBACK_DEAL: Deal = {
 };
 /** Numbers that need not be whole. */
 const FRACTIONS = ['training.learning_rate', 'soft_labels.growth', 'lora.dropout'];
+/** A pace that suits a class, for rounds that do not wait. */
+const USUAL_PACE = { goal: '2', staleness: '10' };
 const SPEEDS = { fraction: '25', factor: '2', off: '' };
 
 function dealOf(texts: Texts): Deal {
@@ -81,6 +89,7 @@ export function draftOf(settings: RoomSettings): Draft {
     needed: String('count' in round.quorum ? round.quorum.count : round.minimum),
     deadline: String(round.deadline_seconds),
     start: round.start,
+    ...pacedBy(round),
     growth: soft.growth.by,
     speed: speedOf(soft.growth),
     learningRate: decimal(training.learning_rate),
@@ -116,6 +125,9 @@ export function read(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): R
     ['lora.rank', draft.rank],
     ['lora.dropout', draft.dropout],
   ];
+  if (draft.waits === 'some') {
+    numbers.push(['round.goal', draft.goal], ['round.mode.max_staleness', draft.staleness]);
+  }
   if (draft.topLayers.trim() !== '') numbers.push(['lora.top_layers', draft.topLayers]);
   if (draft.growth !== 'off') numbers.push(['soft_labels.growth', draft.speed]);
   const amounts = amountsOf(draft, draft.corpus !== OWN);
@@ -179,6 +191,7 @@ function settingsOf(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): Ro
     compression: compressionOf(draft),
     round: {
       ...defaults.round,
+      ...paceOf(draft, defaults),
       start: draft.start,
       quorum: { count: needed },
       minimum: Math.min(defaults.round.minimum, Math.max(1, needed)),
@@ -208,6 +221,19 @@ export function labelsOf(text: string): Label[] {
 function linesOf(text: string): string[] {
   const lines = text.split('\n').map((line) => line.trim());
   return lines.filter((line) => line !== '');
+}
+
+function pacedBy({ mode, goal }: RoomSettings['round']): Pick<Draft, 'waits' | 'goal' | 'staleness'> {
+  if (mode === 'synchronous') return { waits: 'all', ...USUAL_PACE };
+  return { waits: 'some', goal: String(goal), staleness: String(mode.asynchronous.max_staleness) };
+}
+
+function paceOf({ waits, goal, staleness }: Draft, { round }: RoomSettings): Pick<RoomSettings['round'], 'mode' | 'goal'> {
+  if (waits === 'some') {
+    return { mode: { asynchronous: { max_staleness: Number(staleness) } }, goal: Number(goal) };
+  }
+  // A goal that the defaults have for rounds that do not wait is none for those that do.
+  return { mode: 'synchronous', goal: round.mode === 'synchronous' ? round.goal : 0 };
 }
 
 function growthOf({ growth, speed }: Draft): Growth {
