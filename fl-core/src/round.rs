@@ -14,7 +14,7 @@ use crate::protocol::{
 use crate::room::Millis;
 use crate::settings::{RoomSettings, RoundSettings, Weighting};
 
-pub(crate) use self::carried::{Carried, Origin};
+pub(crate) use self::carried::Carried;
 
 /// Where a selected client stands in its round.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,9 +11,7 @@ use bytes::Bytes;
 use fl_core::adapter::{Adapter, AdapterHash};
 use fl_core::codec;
 use fl_core::error::Fault;
-use fl_core::protocol::{
-    ClientMessage, Evaluated, Receipt, Report, ServerHeader, ServerMessage,
-};
+use fl_core::protocol::{ClientMessage, Evaluated, Receipt, Report, ServerHeader, ServerMessage};
 use fl_core::room::{ConnectionId, Counted, Effect, Hello, Millis, OwnerCommand, Room};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;

@@ -10,9 +10,8 @@ use fl_core::compression::Compression;
 use fl_core::error::SettingsError;
 use fl_core::partition::{Deal, GoldPlacement, Partition, Sizes};
 use fl_core::settings::{
-    AggregationSettings, LoraSettings, MeasureError, Quorum, RoomSettings, RoundMode, RoundSettings,
-    Start,
-    Texts, TrainingSettings, Weighting,
+    AggregationSettings, LoraSettings, MeasureError, Quorum, RoomSettings, RoundMode,
+    RoundSettings, Start, Texts, TrainingSettings, Weighting,
 };
 use fl_core::soft_labels::{Growth, SoftLabelSettings};
 use fl_core::task::Task;

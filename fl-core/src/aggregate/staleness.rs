@@ -20,7 +20,8 @@ pub(crate) fn discounted<'a>(
     let discount = 1.0 / (1.0 + f64::from(staleness)).sqrt();
     let mut moved = update.clone();
     for (name, matrix) in &mut moved.matrices {
-        let (Some(base), Some(global)) = (base.matrices.get(name), global.matrices.get(name)) else {
+        let (Some(base), Some(global)) = (base.matrices.get(name), global.matrices.get(name))
+        else {
             continue;
         };
         let known = base.values.iter().zip(&global.values);

@@ -42,7 +42,11 @@ impl Round {
     /// A client that came back begins anew: what it worked on is gone with its old connection,
     /// unless it began at this round's adapter.
     pub(crate) fn begin_anew(&mut self, id: ClientId) {
-        if self.origins.get(&id).is_some_and(|own| own.base != self.base) {
+        if self
+            .origins
+            .get(&id)
+            .is_some_and(|own| own.base != self.base)
+        {
             self.origins.remove(&id);
         }
     }

@@ -254,9 +254,10 @@ impl<R: Rng> Session<R> {
                 self.notify(Notice::Receipt(receipt));
             }
             ServerMessage::RoundEnded(record) => {
-                let over = !self.works_on && self.job.order().is_some_and(|order| {
-                    (order.round, order.attempt) <= (record.round, record.attempt)
-                });
+                let over = !self.works_on
+                    && self.job.order().is_some_and(|order| {
+                        (order.round, order.attempt) <= (record.round, record.attempt)
+                    });
                 if over {
                     self.stop_work();
                 }

@@ -51,7 +51,11 @@ impl RoundMode {
         if alternates || rule.has_residual() || rule.mixes_ranks() {
             let expected = "a rule for updates of several rounds in asynchronous mode \
                             (fedavg, ffa_lora, median, trimmed_mean, krum, multi_krum, norm_bound)";
-            return Err(SettingsError::new("aggregation.rule", expected, rule.name()));
+            return Err(SettingsError::new(
+                "aggregation.rule",
+                expected,
+                rule.name(),
+            ));
         }
         Ok(())
     }

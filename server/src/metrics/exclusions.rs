@@ -25,7 +25,7 @@ mod tests {
     use fl_core::adapter::{Adapter, Matrix};
     use fl_core::protocol::{ClientMessage, ModelInfo, PROTOCOL_VERSION, Report, RoundRecord};
     use fl_core::room::{ConnectionId, Effect, Hello, Room};
-    use fl_core::settings::RoomSettings;
+    use fl_core::settings::{RoomSettings, RoundMode};
 
     use super::*;
 
@@ -34,6 +34,10 @@ mod tests {
 
     /// A room with two clients at work on round 1, which ends with one update.
     fn working(goal: u32) -> Room {
+        working_in(RoundMode::Synchronous, goal)
+    }
+
+    fn working_in(mode: RoundMode, goal: u32) -> Room {
         let matrix = Matrix {
             rows: 1,
             columns: 1,
@@ -44,6 +48,7 @@ mod tests {
         };
         let mut settings = RoomSettings::default();
         settings.round.minimum = 1;
+        settings.round.mode = mode;
         settings.round.goal = goal;
         let model = ModelInfo::default();
         let mut room = Room::new("ABCDEF".into(), settings, model, Arc::new(adapter));
@@ -111,6 +116,9 @@ mod tests {
         let mut enough = working(1);
         report(&mut enough);
         assert_eq!(kinds(&mut enough), ["enough_updates"]);
+        let mut fast = working_in(RoundMode::Asynchronous { max_staleness: 0 }, 1);
+        report(&mut fast);
+        assert_eq!(kinds(&mut fast), ["too_old"]);
         for (leaves, expected) in [(false, "deadline"), (true, "connection_lost")] {
             let mut room = working(0);
             report(&mut room);
