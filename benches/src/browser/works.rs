@@ -243,6 +243,7 @@ fn sizes(config: &[u8], work: &Work) -> Result<Sizes> {
     };
     Ok(Sizes {
         layers: field("num_hidden_layers")?,
+        heads: field("num_attention_heads")?,
         hidden: field("hidden_size")?,
         intermediate: field("intermediate_size")?,
         rank: work.lora.rank.into(),

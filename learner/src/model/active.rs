@@ -176,6 +176,23 @@ impl Active {
         self.projections[id.0].forward(x)
     }
 
+    /// A key's layer that can be turned round, where its values' layer may also come after
+    /// attention: both as [`mixtures`](crate::ops::mixtures) needs them. Dropout's mask is one of
+    /// tokens, and so bound to the tokens' values.
+    pub(crate) fn absorbable(
+        &self,
+        key: ProjectionId,
+        value: ProjectionId,
+    ) -> Option<&FrozenLinear> {
+        match (&self.projections[key.0], &self.projections[value.0]) {
+            (
+                Projection::Frozen(key),
+                Projection::Frozen(_) | Projection::Lora { dropout: None, .. },
+            ) => Some(key),
+            _ => None,
+        }
+    }
+
     /// f(x W₁ᵀ + b₁) W₂ᵀ + b₂, (N, H) -> (N, H)
     pub(crate) fn feed_forward(
         &self,

@@ -12,7 +12,7 @@ use super::parts::{NormId, ProjectionId, Reader, TableId};
 use super::paths::Paths;
 use crate::Result;
 use crate::config::{Architecture, Config};
-use crate::ops::{Activation, Attention, Queries};
+use crate::ops::{Activation, Attention, Queries, mixtures, own_parts};
 use crate::weights::Bias;
 
 /// Where each step of the model finds its weights.
@@ -129,10 +129,9 @@ impl Encoder {
         let last = self.steps.len() - 1;
         for index in steps {
             let layer = &self.layers[self.steps[index]];
-            let keys = active.project(layer.key, &x)?;
-            let values = active.project(layer.value, &x)?;
-            // After the last layer's keys and values, only the masks' rows are needed.
+            let all = x.clone();
             let queries = match index == last {
+                // From here on only the masks' rows are needed.
                 true => {
                     x = x.index_select(&masks, 0)?;
                     packed.masks_only()
@@ -140,9 +139,19 @@ impl Encoder {
                 false => Queries::All,
             };
             let asked = active.project(layer.query, &x)?;
-            let qkv = [&asked, &keys, &values];
-            let lengths = &packed.lengths;
-            let context = Attention::forward(self.heads, lengths, None, queries, qkv)?;
+            let few = packed.masks.len() * self.heads < packed.ids.len();
+            let context = match active.absorbable(layer.key, layer.value) {
+                Some(key) if index == last && few => {
+                    let mixed = mixtures(self.heads, key, &packed.lengths, &asked, &all)?;
+                    own_parts(self.heads, &active.project(layer.value, &mixed)?)?
+                }
+                _ => {
+                    let keys = active.project(layer.key, &all)?;
+                    let values = active.project(layer.value, &all)?;
+                    let qkv = [&asked, &keys, &values];
+                    Attention::forward(self.heads, &packed.lengths, None, queries, qkv)?
+                }
+            };
             x = self.after_attention(layer, &context, &x, active)?;
         }
         Ok(x)

@@ -16,6 +16,8 @@ pub(crate) enum Queries {
     All,
     /// One row a sequence: the token at this place of it.
     At(Arc<[usize]>),
+    /// So many rows a sequence, which see all of it.
+    Several(usize),
 }
 
 /// softmax(Q Kᵀ / √d) V, per sequence and head.
@@ -30,6 +32,10 @@ pub(crate) struct Attention {
     /// Farthest place that a token attends to.
     window: Option<usize>,
     queries: Queries,
+    /// What the scores are multiplied with.
+    scale: f32,
+    /// Whether keys and values are one matrix.
+    shared: bool,
     /// The softmax of each sequence and head, (m, t), kept for the backward pass.
     probabilities: OnceLock<Vec<f32>>,
     keep: bool,
@@ -49,10 +55,33 @@ impl Attention {
             lengths: Arc::clone(lengths),
             window,
             queries,
+            scale: scale(q.dim(1)?, heads),
+            shared: false,
             probabilities: OnceLock::new(),
             keep: q.track_op() || k.track_op() || v.track_op(),
         };
         q.apply_op3(k, v, op)
+    }
+
+    /// softmax(U Xᵀ / √d) X, where each sequence has one row of U for each of a model's heads:
+    /// (S·heads, H) and (N, H) -> (S·heads, H).
+    pub(super) fn of_inputs(
+        heads: usize,
+        lengths: &Arc<[usize]>,
+        asked: &Tensor,
+        x: &Tensor,
+    ) -> Result<Tensor> {
+        let op = Self {
+            heads: 1,
+            lengths: Arc::clone(lengths),
+            window: None,
+            queries: Queries::Several(heads),
+            scale: scale(x.dim(1)?, heads),
+            shared: true,
+            probabilities: OnceLock::new(),
+            keep: asked.track_op() || x.track_op(),
+        };
+        asked.apply_op3(x, x, op)
     }
 
     /// Every head of every sequence.
@@ -65,6 +94,7 @@ impl Attention {
             let (first_query, queries, place) = match &self.queries {
                 Queries::All => (first_key, keys, 0),
                 Queries::At(places) => (index, 1, places[index]),
+                Queries::Several(count) => (index * count, *count, 0),
             };
             Block {
                 size,
@@ -92,6 +122,7 @@ impl Attention {
         let queries = match &self.queries {
             Queries::All => keys,
             Queries::At(places) => places.len(),
+            Queries::Several(count) => self.lengths.len() * count,
         };
         if let Queries::At(places) = &self.queries {
             let mut pairs = places.iter().zip(&*self.lengths);
@@ -173,10 +204,11 @@ impl Block {
             Some(far) => place.saturating_sub(far)..place.saturating_add(far + 1).min(self.keys),
         }
     }
+}
 
-    fn scale(&self) -> f32 {
-        1.0 / (self.size as f32).sqrt()
-    }
+/// 1/√d for heads of width d.
+fn scale(hidden: usize, heads: usize) -> f32 {
+    1.0 / ((hidden / heads.max(1)) as f32).sqrt()
 }
 
 /// softmax(scale · row) in place.
@@ -237,7 +269,7 @@ impl CustomOp3 for Attention {
                         let seen = block.seen(query, self.window);
                         row[..seen.start].fill(0.0);
                         row[seen.end..].fill(0.0);
-                        softmax(&mut row[seen], block.scale());
+                        softmax(&mut row[seen], self.scale);
                     }
                 },
             );
@@ -263,9 +295,12 @@ impl CustomOp3 for Attention {
         };
         let (qs, ks, vs, dys) = (read(q)?, read(k)?, read(v)?, read(&gradient)?);
         let zeros = |like: &[f32]| vec![0.0f32; like.len()];
-        let (mut dq, mut dk, mut dv) = (zeros(&qs), zeros(&ks), zeros(&vs));
+        // The lowest layer's keys are frozen unless they are adapted; what keys and values that are
+        // one matrix get is added up.
+        let wants_keys = k.track_op() && !self.shared;
+        let mut dk = if wants_keys { zeros(&ks) } else { Vec::new() };
+        let (mut dq, mut dv) = (zeros(&qs), zeros(&vs));
         let (mut ds, mut first) = (Vec::new(), 0);
-        let wants_keys = k.track_op();
         for block in self.blocks(hidden) {
             let entries = block.queries * block.keys;
             let p = &probabilities[first..first + entries];
@@ -280,7 +315,7 @@ impl CustomOp3 for Attention {
                 || {
                     let rows = ds.chunks_exact_mut(block.keys);
                     for (dp, p) in rows.zip(p.chunks_exact(block.keys)) {
-                        softmax_gradient(dp, p, block.scale());
+                        softmax_gradient(dp, p, self.scale);
                     }
                 },
             );
@@ -288,8 +323,9 @@ impl CustomOp3 for Attention {
             multiply(p.transposed(), dy, block.out_keys(&mut dv), Start::Zero);
             let (q, k) = (block.queries(&qs), block.keys(&ks));
             multiply(ds, k, block.out_queries(&mut dq), Start::Zero);
-            // The lowest layer's keys are frozen unless they are adapted.
-            if wants_keys {
+            if self.shared {
+                multiply(ds.transposed(), q, block.out_keys(&mut dv), Start::Sum);
+            } else if wants_keys {
                 multiply(ds.transposed(), q, block.out_keys(&mut dk), Start::Zero);
             }
         }
@@ -300,115 +336,4 @@ impl CustomOp3 for Attention {
 }
 
 #[cfg(test)]
-mod tests {
-    use candle_core::Var;
-    use candle_nn::ops::softmax;
-
-    use super::{Attention, Queries, Tensor};
-    use crate::ops::linear::tests::{assert_close, random};
-
-    /// One sequence after the other, with candle's own operations.
-    fn plain(
-        heads: usize,
-        lengths: &[usize],
-        window: Option<usize>,
-        queries: &Queries,
-        qkv: [&Tensor; 3],
-    ) -> Tensor {
-        let size = qkv[0].dim(1).unwrap() / heads;
-        let (mut row, mut parts) = (0, Vec::new());
-        for (index, &length) in lengths.iter().enumerate() {
-            let (first, count, place) = match queries {
-                Queries::All => (row, length, 0),
-                Queries::At(places) => (index, 1, places[index]),
-            };
-            let far = |(query, key): (usize, usize)| {
-                let apart = (place + query).abs_diff(key);
-                f32::from(u8::from(window.is_some_and(|window| apart > window))) * -1e9
-            };
-            let pairs = (0..count).flat_map(|q| (0..length).map(move |k| (q, k)));
-            let hidden: Vec<f32> = pairs.map(far).collect();
-            let hidden = Tensor::from_vec(hidden, (1, count, length), qkv[0].device()).unwrap();
-            let split = |t: &Tensor, first, count| {
-                let rows = t.narrow(0, first, count).unwrap();
-                let rows = rows.reshape((count, heads, size)).unwrap();
-                rows.transpose(0, 1).unwrap().contiguous().unwrap()
-            };
-            let q = (split(qkv[0], first, count) / (size as f64).sqrt()).unwrap();
-            let [k, v] = [qkv[1], qkv[2]].map(|t| split(t, row, length));
-            let scores = q.matmul(&k.t().unwrap()).unwrap();
-            let scores = scores.broadcast_add(&hidden).unwrap();
-            let context = softmax(&scores, 2).unwrap().matmul(&v).unwrap();
-            let context = context.transpose(0, 1).unwrap();
-            parts.push(context.reshape((count, heads * size)).unwrap());
-            row += length;
-        }
-        Tensor::cat(&parts, 0).unwrap()
-    }
-
-    #[test]
-    fn value_and_gradients_equal_plain_candle() {
-        let cases: [(usize, usize, &[usize]); 4] = [
-            (1, 1, &[1]),
-            (2, 6, &[3, 1, 5]),
-            (4, 32, &[8, 8]),
-            (3, 27, &[2, 17]),
-        ];
-        for (heads, hidden, lengths) in cases {
-            let middles: Vec<usize> = lengths.iter().map(|length| length / 2).collect();
-            for queries in [Queries::All, Queries::At(middles.into())] {
-                for window in [None, Some(0), Some(2), Some(100)] {
-                    compare(heads, hidden, lengths, window, &queries);
-                }
-            }
-        }
-    }
-
-    fn compare(
-        heads: usize,
-        hidden: usize,
-        lengths: &[usize],
-        window: Option<usize>,
-        queries: &Queries,
-    ) {
-        let rows: usize = lengths.iter().sum();
-        let asked = match queries {
-            Queries::All => rows,
-            Queries::At(places) => places.len(),
-        };
-        let var = |rows, seed| {
-            let values = (random((rows, hidden), seed) * 2.0).unwrap();
-            Var::from_tensor(&values).unwrap()
-        };
-        let (q, k, v) = (var(asked, 1), var(rows, 2), var(rows, 3));
-        let qkv = [q.as_tensor(), k.as_tensor(), v.as_tensor()];
-        let ours = Attention::forward(heads, &lengths.into(), window, queries.clone(), qkv);
-        let (ours, theirs) = (ours.unwrap(), plain(heads, lengths, window, queries, qkv));
-        assert_close(&ours, &theirs, 1e-5);
-        let dy = random((asked, hidden), 4);
-        for var in [&q, &k, &v] {
-            let gradient = |y: &Tensor| {
-                let loss = (y * &dy).unwrap().sum_all().unwrap();
-                loss.backward().unwrap().get(var).unwrap().clone()
-            };
-            assert_close(&gradient(&ours), &gradient(&theirs), 2e-5);
-        }
-    }
-
-    #[test]
-    fn lengths_that_do_not_fill_the_batch_are_refused() {
-        let x = random((4, 6), 1);
-        let attend = |heads, lengths: &[usize]| {
-            Attention::forward(heads, &lengths.into(), None, Queries::All, [&x, &x, &x])
-        };
-        assert!(attend(2, &[4]).is_ok());
-        assert!(attend(2, &[3]).is_err());
-        assert!(attend(4, &[4]).is_err());
-        let at = |places: &[usize]| {
-            let (q, queries) = (random((1, 6), 1), Queries::At(places.into()));
-            Attention::forward(2, &[4].into(), None, queries, [&q, &x, &x])
-        };
-        assert!(at(&[3]).is_ok());
-        assert!(at(&[4]).is_err());
-    }
-}
+mod tests;

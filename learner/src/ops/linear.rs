@@ -88,6 +88,11 @@ impl FrozenLinear {
         product_of(rows(x, self.widths().1), &self.0.forward, start)
     }
 
+    /// x Wᵀ of the rows of x, (N, in) -> (N, out).
+    pub(super) fn product_without_bias(&self, x: &[f32]) -> Vec<f32> {
+        product_of(rows(x, self.widths().1), &self.0.forward, Start::Zero)
+    }
+
     /// dy W, (N, out) -> (N, in).
     pub(super) fn input_gradient(&self, dy: &[f32]) -> Vec<f32> {
         let (output, input) = self.widths();

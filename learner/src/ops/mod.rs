@@ -4,6 +4,7 @@
 //! All work on packed batches: the tokens of every sequence one after the other as rows (N, H),
 //! without padding. Only attention needs to know where a sequence ends.
 
+mod absorbed;
 mod activation;
 mod attention;
 mod feed_forward;
@@ -14,6 +15,7 @@ mod math;
 mod rotary;
 mod trained;
 
+pub(crate) use absorbed::{mixtures, own_parts};
 pub(crate) use activation::Activation;
 pub(crate) use attention::{Attention, Queries};
 pub(crate) use feed_forward::FeedForward;
