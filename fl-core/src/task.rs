@@ -167,7 +167,7 @@ impl Task {
                 let texts = self.text_columns.len();
                 pattern::pieces(pattern, texts).map_err(|expected| {
                     let field = format!("task.patterns[{index}]");
-                    SettingsError::new(field, expected, pattern.clone())
+                    SettingsError::new(field, expected, on_one_line(pattern))
                 })
             })
             .collect()
@@ -203,7 +203,11 @@ impl Task {
             // Headers are compared without regard to case.
             let mut earlier = columns[..index].iter();
             if earlier.any(|earlier| earlier.eq_ignore_ascii_case(column)) {
-                return Err(SettingsError::new(field, "another column", column.clone()));
+                return Err(SettingsError::new(
+                    field,
+                    "another column",
+                    on_one_line(column),
+                ));
             }
         }
         name_within("task.label_column", &self.label_column)?;
@@ -211,7 +215,7 @@ impl Task {
         if columns.iter().any(|text| text.eq_ignore_ascii_case(label)) {
             let expected = "another column than the texts'";
             let field = "task.label_column";
-            return Err(SettingsError::new(field, expected, label.clone()));
+            return Err(SettingsError::new(field, expected, on_one_line(label)));
         }
         Ok(())
     }
@@ -234,17 +238,25 @@ impl Task {
                 let part = if place == 0 { "name" } else { "aliases" };
                 let expected = "label names and aliases that differ";
                 let field = format!("{field}.{part}");
-                return Err(SettingsError::new(field, expected, spelling));
+                return Err(SettingsError::new(field, expected, on_one_line(spelling)));
             }
         }
         let field = format!("{field}.words");
         within(&field, label.words.len() as f64, 1.0, 64.0)?;
         for (place, word) in label.words.iter().enumerate() {
             if word.trim().is_empty() || word.len() > 80 {
-                return Err(SettingsError::new(field, "words of 1 to 80 bytes", &**word));
+                return Err(SettingsError::new(
+                    field,
+                    "words of 1 to 80 bytes",
+                    on_one_line(word),
+                ));
             }
             if label.words[..place].contains(word) {
-                return Err(SettingsError::new(field, "words that differ", &**word));
+                return Err(SettingsError::new(
+                    field,
+                    "words that differ",
+                    on_one_line(word),
+                ));
             }
         }
         Ok(())
@@ -266,6 +278,15 @@ impl Label {
         let aliases = self.aliases.iter().map(String::as_str);
         std::iter::once(self.name.as_str()).chain(aliases)
     }
+}
+
+/// A text of the task, for a message of one line.
+fn on_one_line(text: &str) -> String {
+    let shown = |character: char| match character.is_control() {
+        true => character.escape_default().to_string(),
+        false => character.to_string(),
+    };
+    text.chars().map(shown).collect()
 }
 
 fn name_within(field: &str, name: &str) -> Result<(), SettingsError> {
@@ -308,6 +329,16 @@ mod tests {
         assert_eq!(task.label_index("pos"), Some(1));
         assert_eq!(task.label_index("0"), None);
         task.check().unwrap();
+    }
+
+    #[test]
+    fn line_ends_of_a_task_do_not_break_an_error() {
+        let mut task = Task::reviews();
+        task.patterns = vec!["{text}\n{text}".into()];
+        assert_eq!(task.check().unwrap_err().got, "{text}\\n{text}");
+        let mut task = Task::reviews();
+        task.labels[0].words = vec!["a\r\nb".into(); 2];
+        assert_eq!(task.check().unwrap_err().got, "a\\r\\nb");
     }
 
     #[test]

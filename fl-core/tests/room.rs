@@ -11,10 +11,10 @@ use std::sync::Arc;
 use fl_core::adapter::{Adapter, AdapterHash, Matrix};
 use fl_core::error::FaultCode;
 use fl_core::protocol::{
-    ClientId, ClientMessage, ModelInfo, PROTOCOL_VERSION, PhaseView, Report, RoundOutcome,
-    ServerMessage,
+    ClientId, ClientMessage, Exclusion, ModelInfo, PROTOCOL_VERSION, PhaseView, Report,
+    RoundOutcome, RoundRecord, ServerMessage,
 };
-use fl_core::room::{ConnectionId, Effect, Hello, OwnerCommand, Room};
+use fl_core::room::{Activity, ConnectionId, Effect, Hello, OwnerCommand, Room, RoomState};
 use fl_core::settings::RoomSettings;
 
 const ADA: ConnectionId = ConnectionId(1);
@@ -400,4 +400,47 @@ fn next_round_without_ready_clients_says_so() {
     let mut room = room(|_| {});
     let fault = room.command(OwnerCommand::NextRound, 0).unwrap_err();
     assert_eq!(fault.code, FaultCode::TooFewClients);
+}
+
+/// A client that is forgotten may stand in the history: nobody else may count under its name there.
+#[test]
+fn identity_in_the_history_is_not_given_again_after_a_restart() {
+    let record = RoundRecord {
+        round: 1,
+        attempt: 1,
+        outcome: RoundOutcome::Abandoned {
+            reason: "no update came in".into(),
+        },
+        selected: 2,
+        reported: 0,
+        participants: vec![ClientId(5)],
+        excluded: vec![Exclusion {
+            client: ClientId(7),
+            reason: "it left the room".into(),
+        }],
+        gold: 0,
+        soft: 0,
+        loss: None,
+        duration_ms: 1,
+        bytes_up: 0,
+    };
+    let mut room = Room::restore(RoomState {
+        code: "ABCDEF".into(),
+        settings: RoomSettings::default(),
+        model: ModelInfo::default(),
+        global: Arc::new(adapter(0.0)),
+        optimizer: Arc::default(),
+        completed: 0,
+        activity: Activity::Running,
+        members: Vec::new(),
+        history: vec![record],
+        evaluations: Vec::new(),
+    });
+    let welcomed = hello(&mut room, ADA, None)
+        .into_iter()
+        .find_map(|effect| match effect {
+            Effect::Send(_, ServerMessage::Welcome(welcome)) => Some(welcome.client),
+            _ => None,
+        });
+    assert_eq!(welcomed, Some(ClientId(8)));
 }

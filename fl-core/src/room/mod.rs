@@ -127,7 +127,7 @@ impl Room {
             completed,
             attempt: attempt as u32,
             activity: state.activity,
-            members: Roster::restore(state.members),
+            members: Roster::restore(state.members, last_named(&state.history)),
             connections: BTreeMap::new(),
             round: None,
             carried: Carried::new(),
@@ -282,4 +282,13 @@ impl Room {
     pub(super) fn grace_ms(&self) -> Millis {
         Millis::from(self.settings.round.grace_seconds) * 1000
     }
+}
+
+/// The highest identity that a history names, whether its member is remembered or not.
+fn last_named(history: &[RoundRecord]) -> u32 {
+    let named = history.iter().flat_map(|record| {
+        let excluded = record.excluded.iter().map(|exclusion| exclusion.client);
+        record.participants.iter().copied().chain(excluded)
+    });
+    named.max().map_or(0, |client| client.0)
 }

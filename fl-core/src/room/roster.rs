@@ -21,13 +21,15 @@ pub(super) struct Roster {
 }
 
 impl Roster {
-    /// Members as they were stored: all away.
-    pub(super) fn restore(records: Vec<MemberRecord>) -> Self {
+    /// Members as they were stored: all away. Identities up to `last_id` were given, also to members
+    /// that are forgotten.
+    pub(super) fn restore(records: Vec<MemberRecord>, last_id: u32) -> Self {
         let next_shard = records.iter().map(|record| record.shard.saturating_add(1));
         let next_shard = next_shard.max().unwrap_or_default();
         let mut roster = Self {
             free_shards: (0..next_shard).collect(),
             next_shard,
+            last_id,
             ..Self::default()
         };
         for record in records {
@@ -141,7 +143,7 @@ mod tests {
         roster.remove(ids[1]);
         roster.remove(ids[3]);
         let records = roster.iter().map(|member| member.record.clone()).collect();
-        for mut roster in [roster, Roster::restore(records)] {
+        for mut roster in [roster, Roster::restore(records, 0)] {
             let place = |roster: &mut Roster, token| {
                 let id = roster.add(token, 0);
                 roster.member(id).unwrap().record.shard
