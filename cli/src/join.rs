@@ -64,12 +64,17 @@ pub struct JoinArguments {
     stub: bool,
     /// Shares of the stubs that misbehave at each work order, e.g. drop=0.1,stall=0.05: drop (cut
     /// the connection, come back), stall (never report), flood (2000 messages at once), malformed
-    /// (a broken frame), replay (old and doubled reports)
+    /// (a broken frame), replay (old and doubled reports), cut (half a frame, then nothing or silence),
+    /// flip (a bit of the report turned round on the way), duplicate (a second connection to its place)
     #[arg(long, value_name = "KIND=SHARE,…", requires = "stub")]
     misbehave: Option<stub::Shares>,
     /// Decides the stubs' updates, and who of them misbehaves
     #[arg(long, value_name = "N", default_value_t = 0, requires = "stub")]
     seed: u64,
+    /// Also print, as the stubs hear of them, their places and each round's adapter: one JSON object
+    /// a line
+    #[arg(long, requires = "stub")]
+    trace: bool,
 }
 
 /// Most clients that learn in one process.
@@ -97,6 +102,7 @@ pub async fn join(arguments: JoinArguments) -> Result<()> {
             shares: arguments.misbehave.unwrap_or_default(),
             seed: arguments.seed,
             json: arguments.json,
+            trace: arguments.trace,
         };
         return stub::run(load).await;
     }

@@ -1,5 +1,6 @@
 //! `lpfl join --stub` against `lpfl serve`: what it measures, and what becomes of those who misbehave.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 
@@ -189,6 +190,46 @@ fn misdeeds_are_answered_and_the_others_go_on() {
         "{report}"
     );
     assert!(report["reconnects"].as_u64().unwrap() >= 2, "{report}");
+}
+
+#[test]
+fn spoilt_and_doubled_reports_count_once_and_the_others_go_on() {
+    let served = serve();
+    let code = room(&served, 20, |settings| {
+        settings.round.minimum = 10;
+        // The others' reports: a server that was sent a wrong length waits for the rest.
+        settings.round.goal = 12;
+    });
+    let shares = "cut=0.2,flip=0.2,duplicate=0.2";
+    let mut join = lpfl(&["join", &served.url, "--room", &code, "--stub", "--json"]);
+    let join = join.args(["--clients", "20", "--trace", "--misbehave", shares]);
+    let output = done(&join.output().unwrap());
+    let lines: Vec<Value> = output.lines().map(|line| line.parse().unwrap()).collect();
+    let (report, told) = lines.split_last().unwrap();
+    assert_eq!(report["finished"], 20, "{report}");
+    assert_eq!(report["adapter"], adapter(&served, &code));
+    for name in ["cut", "flip", "duplicate"] {
+        let group = &report["misbehaving"][name];
+        assert_eq!(group["clients"], 4, "{name}: {report}");
+        assert!(group["misdeeds"].as_u64().unwrap() >= 4, "{name}: {report}");
+    }
+    assert!(report["reconnects"].as_u64().unwrap() >= 8, "{report}");
+    let of = |kind: &'static str| told.iter().filter(move |line| line["told"] == kind);
+    let clients: BTreeSet<u64> = of("place")
+        .map(|line| line["client"].as_u64().unwrap())
+        .collect();
+    // Who came back got its place back.
+    assert_eq!(clients, (1..=20).collect());
+    let hashes: BTreeSet<(u64, &str)> = of("adapter")
+        .map(|line| {
+            (
+                line["round"].as_u64().unwrap(),
+                line["hash"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let rounds: Vec<u64> = hashes.iter().map(|(round, _)| *round).collect();
+    assert_eq!(rounds, [0, 1, 2, 3], "one adapter for each round");
 }
 
 #[test]

@@ -8,7 +8,9 @@ mod known;
 mod malformed;
 mod measures;
 mod misbehaviour;
+mod trace;
 mod update;
+mod wire;
 
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use tokio::task::JoinSet;
 use self::client::{Client, Shared};
 use self::measures::Measures;
 pub use self::misbehaviour::Shares;
+use self::trace::Trace;
 use crate::open_files;
 
 /// Open files of a process beside its sockets.
@@ -39,6 +42,8 @@ pub struct Load {
     pub seed: u64,
     /// Whether one JSON object is printed instead of lines.
     pub json: bool,
+    /// Whether places and adapters are printed as clients hear of them.
+    pub trace: bool,
 }
 
 /// Runs the clients until the room has finished, or Ctrl-C; then prints what was measured.
@@ -51,7 +56,9 @@ pub async fn run(load: Load) -> Result<()> {
     open_files::allow(u64::from(clients) + OTHER_FILES)?;
     let dealt = load.shares.deal(clients, load.seed);
     let measures = Measures::new(&dealt);
-    let shared = Arc::new(Shared::new(&load.origin, load.room, load.seed, measures)?);
+    let trace = Trace::new(load.trace);
+    let shared = Shared::new(&load.origin, load.room, load.seed, measures, trace)?;
+    let shared = Arc::new(shared);
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     for ((name, number), misdeed) in load.names.into_iter().zip(1..).zip(dealt) {

@@ -1,5 +1,7 @@
 //! One stub: a session and its socket.
 
+mod misdeeds;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, ready};
@@ -7,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use fl_core::codec::{FRAME_LIMIT, SERVER_TEXT_LIMIT, encode_text};
+use fl_core::codec::{FRAME_LIMIT, SERVER_TEXT_LIMIT};
 use fl_core::error::Fault;
-use fl_core::protocol::{ClientMessage, PhaseView, Progress, Stage, WorkOrder};
+use fl_core::protocol::{PhaseView, WorkOrder};
 use fl_core::room::Millis;
 use fl_core::session::{Action, Global, Notice, Session, SessionConfig};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -25,7 +27,9 @@ use tokio_websockets::{
 use super::known::Known;
 use super::measures::{Measures, Step};
 use super::misbehaviour::Misdeed;
-use super::{malformed, update};
+use super::trace::Trace;
+use super::update;
+use misdeeds::Wrongs;
 
 /// Connections that are being opened at once.
 const OPENING: usize = 64;
@@ -35,8 +39,6 @@ const CONNECT: Duration = Duration::from_secs(20);
 const FAREWELL: Duration = Duration::from_secs(3);
 /// Connections that fail one after the other before a server counts as not there.
 const FIRST_TRIES: u32 = 5;
-/// Messages of [`Misdeed::Flood`].
-const FLOOD: u32 = 2000;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -49,6 +51,7 @@ pub struct Shared {
     room: String,
     seed: u64,
     measures: Mutex<Measures>,
+    trace: Trace,
     known: Known,
     opening: Semaphore,
     begun: Instant,
@@ -59,7 +62,13 @@ impl Shared {
     ///
     /// # Errors
     /// An origin that is no address.
-    pub fn new(origin: &str, room: String, seed: u64, measures: Measures) -> Result<Self> {
+    pub fn new(
+        origin: &str,
+        room: String,
+        seed: u64,
+        measures: Measures,
+        trace: Trace,
+    ) -> Result<Self> {
         let url = format!("{}/ws", origin.replacen("http", "ws", 1));
         let url: http::Uri = url
             .parse()
@@ -75,6 +84,7 @@ impl Shared {
             room,
             seed,
             measures: Mutex::new(measures),
+            trace,
             known: Known::default(),
             opening: Semaphore::new(OPENING),
             begun: Instant::now(),
@@ -125,8 +135,7 @@ pub struct Client {
     hello: Option<Instant>,
     ordered: Option<Instant>,
     reported: Option<Reported>,
-    misbehaved: Option<(u32, u32)>,
-    before: Option<Bytes>,
+    wrongs: Wrongs,
     completed: Option<u32>,
     is_over: bool,
 }
@@ -170,8 +179,7 @@ impl Client {
             hello: None,
             ordered: None,
             reported: None,
-            misbehaved: None,
-            before: None,
+            wrongs: Wrongs::default(),
             completed: None,
             is_over: false,
         }
@@ -255,7 +263,7 @@ impl Client {
                 Action::Connect => self.connect().await,
                 Action::Disconnect => self.hang_up().await,
                 Action::SendText(text) => self.send(Message::text(text)),
-                Action::SendBinary(frame) => self.report(frame.into()),
+                Action::SendBinary(frame) => self.report(frame.into()).await,
                 Action::Prepare(_) => self.session.prepared(update::GOLD, update::UNLABELLED),
                 Action::Adopt(global) => self.adopt(&global),
                 Action::Work(order, global) => self.work(&order, &global),
@@ -304,17 +312,9 @@ impl Client {
         }
     }
 
-    fn report(&mut self, frame: Bytes) {
-        let replayed = (self.misdeed == Some(Misdeed::Replay)).then(|| frame.clone());
-        self.shared.measures().counts().reports += 1 + u64::from(replayed.is_some());
-        // Where nobody else has the frame, it is masked in place.
-        self.send(Message::binary(frame));
-        if let Some(frame) = replayed {
-            self.send(Message::binary(frame.clone()));
-            if let Some(before) = self.before.replace(frame) {
-                self.send(Message::binary(before));
-            }
-        }
+    async fn report(&mut self, frame: Bytes) {
+        self.shared.measures().counts().reports += 1;
+        self.deliver(frame).await;
         if let Some(reported) = &mut self.reported {
             reported.begun = Instant::now();
         }
@@ -326,22 +326,8 @@ impl Client {
         let parameters = matrices.map(|matrix| matrix.values.len()).sum();
         self.shared.measures().ordered(parameters, now);
         self.ordered = Some(now);
-        let attempt = Some((order.round, order.attempt));
-        let misdeed = self.misdeed.filter(|_| self.misbehaved != attempt);
-        if let Some(misdeed) = misdeed {
-            self.misbehaved = attempt;
-            self.shared.measures().misbehaved(misdeed);
-        }
-        match misdeed {
-            Some(Misdeed::Stall) => return,
-            // The work goes on meanwhile, and its report is sent when the order comes again.
-            Some(Misdeed::Drop) => self.cut(self.shared.now()),
-            Some(Misdeed::Flood) => self.flood(order),
-            Some(Misdeed::Malformed) => {
-                let frame = malformed::frame(order, global, self.shared.seed, self.number);
-                self.send(frame);
-            }
-            Some(Misdeed::Replay) | None => {}
+        if self.misbehave(order, global) == Some(Misdeed::Stall) {
+            return;
         }
         let (result, update) = update::of(&global.adapter, order, self.shared.seed, self.number);
         self.reported = Some(Reported {
@@ -352,20 +338,8 @@ impl Client {
         self.session.finished(result, &update);
     }
 
-    fn flood(&mut self, order: &WorkOrder) {
-        for done in 0..FLOOD {
-            let progress = ClientMessage::Progress(Progress {
-                round: order.round,
-                stage: Stage::Training,
-                done,
-                total: FLOOD,
-                loss: None,
-            });
-            self.send(Message::text(encode_text(&progress)));
-        }
-    }
-
     fn adopt(&mut self, global: &Global) {
+        self.shared.trace.adapter(global.round, global.hash);
         if let Some(reported) = self
             .reported
             .take_if(|reported| reported.round == global.round)
@@ -380,7 +354,9 @@ impl Client {
     fn note(&mut self, notice: Notice) {
         let misdeed = self.misdeed;
         match notice {
-            Notice::Welcomed(_) => {
+            Notice::Welcomed(welcome) => {
+                self.shared.trace.welcomed(self.number, &welcome);
+                self.report_again();
                 let mut measures = self.shared.measures();
                 if let Some(hello) = self.hello.take() {
                     measures.took(Step::Welcome, hello.elapsed());
@@ -391,6 +367,7 @@ impl Client {
             Notice::Room(view) if view.phase == PhaseView::Finished => {
                 self.completed = Some(view.completed);
             }
+            Notice::RoundEnded(record) => self.shared.trace.round(&record),
             Notice::Receipt(receipt) => match receipt.fault {
                 Some(fault) => self.shared.measures().faulted(misdeed, fault.code),
                 None => self.counted(receipt.round),

@@ -23,15 +23,25 @@ pub enum Misdeed {
     Malformed,
     /// Sends its report twice, and the one of the round before once more.
     Replay,
+    /// Sends the first part of its report's frame, and is gone or silent in the midst of it; then
+    /// comes back to its place and reports.
+    Cut,
+    /// Sends its report with one bit turned round on the way, then as it is.
+    Flip,
+    /// Reports, opens a second connection to its place beside the first, and reports there too.
+    Duplicate,
 }
 
 impl Misdeed {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 8] = [
         Self::Drop,
         Self::Stall,
         Self::Flood,
         Self::Malformed,
         Self::Replay,
+        Self::Cut,
+        Self::Flip,
+        Self::Duplicate,
     ];
 
     /// Its name on the command line.
@@ -42,6 +52,9 @@ impl Misdeed {
             Self::Flood => "flood",
             Self::Malformed => "malformed",
             Self::Replay => "replay",
+            Self::Cut => "cut",
+            Self::Flip => "flip",
+            Self::Duplicate => "duplicate",
         }
     }
 }
@@ -123,7 +136,7 @@ mod tests {
             ("drop", "expected NAME=SHARE"),
             (
                 "dorp=0.1",
-                "expected one of drop, stall, flood, malformed, replay",
+                "expected one of drop, stall, flood, malformed, replay, cut, flip, duplicate",
             ),
             ("drop=2", "a share from 0 to 1"),
             ("drop=NaN", "a share from 0 to 1"),
