@@ -8,6 +8,7 @@
 
 mod hostile;
 mod http;
+mod isolation;
 mod limits;
 mod metrics;
 mod openapi;

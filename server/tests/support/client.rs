@@ -28,6 +28,8 @@ pub struct Client {
     pub round: u32,
     pub global: Adapter,
     pub hash: Option<AdapterHash>,
+    /// Every message so far.
+    pub heard: Vec<ServerMessage>,
 }
 
 /// What came in.
@@ -52,6 +54,7 @@ impl Client {
             round: 0,
             global: Adapter::default(),
             hash: None,
+            heard: Vec::new(),
         }
     }
 
@@ -130,7 +133,8 @@ impl Client {
             let frame = timeout(PATIENCE, self.socket.next()).await;
             match frame.expect("a frame in time") {
                 Some(Ok(Message::Text(text))) => {
-                    let message = decode_text(&text, SERVER_TEXT_LIMIT).unwrap();
+                    let message: ServerMessage = decode_text(&text, SERVER_TEXT_LIMIT).unwrap();
+                    self.heard.push(message.clone());
                     return Event::Message(message);
                 }
                 Some(Ok(Message::Binary(frame))) => {
