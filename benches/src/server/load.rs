@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::process::{Joined, Server, join};
-use super::room::{Room, is_paused};
+use super::room::{Room, is_paused, settings};
 
 /// How long anything may take that should take seconds.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -55,7 +55,7 @@ impl Load {
     pub fn measure(self, program: &Path) -> Result<Figures> {
         let Self { clients, rounds } = self;
         let server = Server::start(program)?;
-        let room = Room::open(&server.url, clients)?;
+        let room = Room::open(&server.url, &settings(clients))?;
         sleep(REST);
         let empty = server.process.memory()?.now;
         let stubs = join(program, &server.url, &room.code, clients)?;

@@ -1,4 +1,5 @@
-//! What one server process bears: thousands of sockets, updates a second, memory, against Flower.
+//! What one server process bears: thousands of sockets, updates a second, many rooms, memory, against
+//! Flower.
 
 mod aggregate;
 mod flower;
@@ -6,6 +7,7 @@ mod load;
 mod process;
 mod report;
 mod room;
+mod rooms;
 
 use std::path::PathBuf;
 
@@ -13,6 +15,7 @@ use anyhow::{Result, ensure};
 
 use load::Load;
 use report::Report;
+use rooms::Rooms;
 
 /// What to measure, and how thoroughly.
 #[derive(Debug, clap::Args)]
@@ -29,6 +32,15 @@ pub struct Arguments {
     /// Clients of the comparison with Flower, whose server holds at most 1000
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..=900))]
     peer_clients: u32,
+    /// Rooms at once, each with --room-clients
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=30))]
+    rooms: u32,
+    /// Clients of each of the rooms
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100))]
+    room_clients: u32,
+    /// Measure the rooms alone
+    #[arg(long)]
+    only_rooms: bool,
     /// Leave Flower out
     #[arg(long)]
     no_peer: bool,
@@ -56,6 +68,21 @@ impl Arguments {
             thorough
         }
     }
+
+    /// Many rooms, one with as many clients as they have in all, and one as small as each of them.
+    fn measure_rooms(&self, report: Report) -> Result<()> {
+        let (rooms, clients) = (self.rooms, self.room_clients);
+        let rounds = self.rounds(100);
+        for (rooms, clients) in [(rooms, clients), (1, rooms * clients), (1, clients)] {
+            let rooms = Rooms {
+                rooms,
+                clients,
+                rounds,
+            };
+            report.rooms(&rooms.measure(&self.program)?);
+        }
+        Ok(())
+    }
 }
 
 /// Measures everything, and prints each figure as soon as it is known.
@@ -72,6 +99,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let report = Report {
         as_json: arguments.json,
     };
+    if arguments.only_rooms {
+        return arguments.measure_rooms(report);
+    }
     report.aggregate(&aggregate::measure(arguments.rounds(25)));
     let many = Load {
         clients: arguments.sockets(),
@@ -84,6 +114,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let ours = few.measure(program)?;
     report.load(&ours);
+    arguments.measure_rooms(report)?;
     if !arguments.no_peer {
         let flower = flower::Flower::install(&arguments.python, &arguments.scratch)?;
         let theirs = flower.measure(few.clients, ours.parameters(), arguments.rounds(10))?;

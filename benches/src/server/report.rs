@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::aggregate::Speeds;
 use super::flower::Served;
 use super::load::Figures;
+use super::rooms;
 
 /// Prints each figure as soon as it is known: one JSON object a line, or lines.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +89,37 @@ impl Report {
         println!(
             "  processor time for one update: {:.0} µs of the server, {:.0} µs of its clients",
             figures.server_micros, figures.stubs_micros
+        );
+    }
+
+    /// Prints what several rooms came to.
+    pub fn rooms(&self, figures: &rooms::Figures) {
+        let rooms::Figures {
+            load,
+            updates_per_s,
+            acknowledge_p99_ms: (middle, worst),
+            seconds: (fastest, slowest),
+        } = *figures;
+        let (rooms, clients) = (load.rooms, load.clients);
+        if self.as_json {
+            let object = |what: &str, value: f64| {
+                print(&json!({
+                    "what": what, "engine": "lpfl", "rooms": rooms, "clients": clients,
+                    "value": rounded(value),
+                }));
+            };
+            object("rooms_updates_per_s", updates_per_s);
+            object("rooms_ack_p99_ms", middle);
+            object("rooms_worst_ack_p99_ms", worst);
+            object("rooms_fastest_s", fastest);
+            object("rooms_slowest_s", slowest);
+            return;
+        }
+        println!(
+            "\n{rooms} rooms of {clients} clients at once: {updates_per_s:.0} updates a second in all; \
+             report → acknowledgement p99 {middle:.1} ms in the middle room, {worst:.1} in the worst; \
+             {} rounds in {fastest:.1} to {slowest:.1} s",
+            load.rounds
         );
     }
 

@@ -48,15 +48,15 @@ pub fn settings(clients: u32) -> RoomSettings {
 }
 
 impl Room {
-    /// Opens a room for so many clients.
+    /// Opens a room.
     ///
     /// # Errors
     /// What the server says.
-    pub fn open(url: &str, clients: u32) -> Result<Self> {
+    pub fn open(url: &str, settings: &RoomSettings) -> Result<Self> {
         let agent = ureq::Agent::new_with_defaults();
         let response = agent
             .post(format!("{url}/api/rooms"))
-            .send_json(settings(clients))
+            .send_json(settings)
             .context("the room could not be opened")?;
         let Created { code, owner_token } = response.into_body().read_json()?;
         Ok(Self {
