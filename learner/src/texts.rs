@@ -327,8 +327,13 @@ impl<'a> Lines<'a> {
         let start = (position.byte() as usize).min(self.bytes.len());
         let blank = |byte: &&u8| matches!(byte, b'\r' | b'\n');
         let start = start + self.bytes[start..].iter().take_while(blank).count();
-        let passed = self.bytes.get(self.place..start).unwrap_or_default();
-        self.line += passed.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let ends_line = |place: &usize| match self.bytes[*place] {
+            b'\n' => true,
+            // Alone, as old programs write it, it ends a line too.
+            b'\r' => self.bytes.get(place + 1) != Some(&b'\n'),
+            _ => false,
+        };
+        self.line += (self.place..start).filter(ends_line).count() as u64;
         self.place = self.place.max(start);
         self.line
     }

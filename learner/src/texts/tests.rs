@@ -134,3 +134,16 @@ fn too_large_a_file_is_refused_unread() {
     let error = read(&vec![b'a'; MOST_BYTES + 1], &Task::reviews()).unwrap_err();
     assert!(matches!(error, LearnerError::TextsSize { .. }), "{error}");
 }
+
+#[test]
+fn rows_of_old_line_ends_stand_on_their_lines() {
+    let rows = [
+        row(2, "good", Some(1)),
+        row(3, "two\rlines", None),
+        row(5, "meh", None),
+    ];
+    let table = "text,label\rgood,positive\r\"two\rlines\",\rmeh,\r";
+    assert_eq!(texts(table).rows, rows);
+    let values = column(table.as_bytes(), "text").unwrap();
+    assert_eq!(values.keys().copied().collect::<Vec<_>>(), [2, 3, 5]);
+}
