@@ -7,6 +7,11 @@ cargo xtask build             the same without starting: target/release/lpfl
 cargo xtask test              every test; installs or names the tools that it needs
     --only NAME               this step alone (repeatable)
     --skip NAME               all but this step (repeatable)
+cargo xtask chaos             a federation whose server and clients are killed, in the tests' short form
+    --long                    200 clients, 30 kills, 100 rounds
+    --seed N                  the plan of an earlier run
+cargo xtask fuzz [TARGET]     every decoder against bytes that a fuzzer makes, or this one alone
+    --minutes N               for each target; 5 unless given
 cargo xtask bench model       accuracy of the default model on public data in ../shared/data
 cargo xtask bench browser     speed in a tab of headless Chromium, against others
     --firefox                 in Firefox instead
@@ -35,12 +40,48 @@ pub enum Task {
         /// Passed to the measuring program as they are: what to measure comes first.
         arguments: Vec<String>,
     },
+    /// Run a federation under chaos.
+    Chaos {
+        /// How large.
+        form: Form,
+        /// Of the plan; another one each time where it is not given.
+        seed: Option<u64>,
+    },
+    /// Fuzz the decoders.
+    Fuzz {
+        /// One of them; all where it is not given.
+        target: Option<String>,
+        /// For each.
+        minutes: u32,
+    },
     /// Run the tests.
     Test {
         /// Which of the steps.
         selection: Selection,
     },
 }
+
+/// How large a federation under chaos is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As in the tests.
+    Short,
+    /// For a quarter of an hour.
+    Long,
+}
+
+impl Form {
+    /// Its name for the test.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Short => "short",
+            Self::Long => "long",
+        }
+    }
+}
+
+/// Minutes of fuzzing for each target.
+const FUZZ_MINUTES: u32 = 5;
 
 /// Which steps of `cargo xtask test` are to run.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -77,6 +118,8 @@ pub fn parse(arguments: impl Iterator<Item = String>, steps: &[&str]) -> Result<
             Ok(Task::Demo { flags })
         }
         "bench" => parse_bench(arguments.collect()),
+        "chaos" => parse_chaos(arguments),
+        "fuzz" => parse_fuzz(arguments),
         "test" => Ok(Task::Test {
             selection: parse_selection(arguments, steps)?,
         }),
@@ -96,6 +139,38 @@ fn parse_bench(arguments: Vec<String>) -> Result<Task, String> {
             Err(format!("`bench` was given {given}; it measures: {known}"))
         }
     }
+}
+
+fn parse_chaos(mut arguments: impl Iterator<Item = String>) -> Result<Task, String> {
+    let (mut form, mut seed) = (Form::Short, None);
+    while let Some(flag) = arguments.next() {
+        match flag.as_str() {
+            "--long" => form = Form::Long,
+            "--seed" => seed = Some(number(&flag, arguments.next())?),
+            other => return Err(format!("unexpected argument `{other}`")),
+        }
+    }
+    Ok(Task::Chaos { form, seed })
+}
+
+fn parse_fuzz(mut arguments: impl Iterator<Item = String>) -> Result<Task, String> {
+    let (mut target, mut minutes) = (None, FUZZ_MINUTES);
+    while let Some(word) = arguments.next() {
+        match word.as_str() {
+            "--minutes" => minutes = number(&word, arguments.next())?,
+            name if target.is_none() && !name.starts_with('-') => target = Some(word),
+            other => return Err(format!("unexpected argument `{other}`")),
+        }
+    }
+    Ok(Task::Fuzz { target, minutes })
+}
+
+fn number<T: std::str::FromStr>(flag: &str, given: Option<String>) -> Result<T, String> {
+    let number = given.as_deref().and_then(|given| given.parse().ok());
+    number.ok_or_else(|| {
+        let given = given.map_or_else(|| "nothing".to_owned(), |given| format!("`{given}`"));
+        format!("`{flag}` was given {given}; expected a whole number")
+    })
 }
 
 fn nothing_more(mut arguments: impl Iterator<Item = String>, task: Task) -> Result<Task, String> {
@@ -163,6 +238,27 @@ mod tests {
     fn bench_passes_all_flags_on() {
         let arguments = ["model", "--json"].map(str::to_owned).into();
         assert_eq!(parsed("bench model --json"), Ok(Task::Bench { arguments }));
+    }
+
+    #[test]
+    fn chaos_and_fuzz_take_their_numbers() {
+        let (form, seed) = (Form::Long, Some(7));
+        assert_eq!(
+            parsed("chaos --long --seed 7"),
+            Ok(Task::Chaos { form, seed })
+        );
+        let (form, seed) = (Form::Short, None);
+        assert_eq!(parsed("chaos"), Ok(Task::Chaos { form, seed }));
+        let target = Some("task".to_owned());
+        let minutes = 2;
+        assert_eq!(
+            parsed("fuzz task --minutes 2"),
+            Ok(Task::Fuzz { target, minutes })
+        );
+        assert_eq!(
+            parsed("chaos --seed x"),
+            Err("`--seed` was given `x`; expected a whole number".to_owned())
+        );
     }
 
     #[test]

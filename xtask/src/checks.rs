@@ -4,11 +4,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::arguments::Selection;
+use crate::arguments::{Form, Selection};
 use crate::report::{Done, Output, Report};
 use crate::tools::{self, Browsers};
 use crate::workspace::{self, Workspace};
-use crate::{api, binary, interop, page, speed, wasm};
+use crate::{api, binary, chaos, interop, page, speed, wasm};
 
 /// One step of the tests.
 struct Check {
@@ -32,7 +32,7 @@ enum Work {
 }
 
 /// All checks in the order in which they run; the names are those of `--only` and `--skip`.
-const CHECKS: [Check; 18] = [
+const CHECKS: [Check; 19] = [
     Check {
         name: "format",
         work: Work::Cargo(&["fmt", "--all", "--check"]),
@@ -115,6 +115,11 @@ const CHECKS: [Check; 18] = [
     Check {
         name: "binary",
         work: Work::Build(|workspace, report| binary::build(workspace, report).map(drop)),
+        mend: "",
+    },
+    Check {
+        name: "chaos",
+        work: Work::Build(|workspace, report| chaos::run(workspace, report, Form::Short, None)),
         mend: "",
     },
     Check {
@@ -255,7 +260,7 @@ fn client_tests(workspace: &Workspace) -> Result<Command> {
     Ok(command)
 }
 
-/// The ignored tests of the package `tests`; they find everything they need in the environment.
+/// The end-to-end tests, which are ignored else; they find everything they need in the environment.
 ///
 /// One at a time, so that each has the machine, and with what they print, such as the figures of
 /// the rounds. What trains in them is the built binary, so they need no release build themselves.
@@ -263,6 +268,7 @@ fn end_to_end_tests(workspace: &Workspace, browsers: &Browsers) -> Result<Comman
     let mut command = workspace.cargo(&[
         "test",
         "--package=tests",
+        "--test=e2e",
         "--no-fail-fast",
         "--",
         "--ignored",

@@ -4,9 +4,11 @@ mod api;
 mod arguments;
 mod bench;
 mod binary;
+mod chaos;
 mod checks;
 mod fingerprint;
 mod first_step;
+mod fuzz;
 mod interop;
 mod page;
 mod report;
@@ -52,6 +54,13 @@ fn perform(task: Task) -> anyhow::Result<()> {
         Task::Build => build(&workspace).map(drop),
         Task::Demo { flags } => binary::serve(&build(&workspace)?, &flags),
         Task::Bench { arguments } => bench::run(&workspace, &arguments),
+        Task::Chaos { form, seed } => {
+            let _claim = workspace.claim()?;
+            let mut report = Report::new(&workspace);
+            steps::build(&workspace, &mut report)?;
+            chaos::run(&workspace, &mut report, form, seed)
+        }
+        Task::Fuzz { target, minutes } => fuzz::run(&workspace, target.as_deref(), minutes),
         Task::Test { selection } => {
             let _claim = workspace.claim()?;
             let mut report = Report::new(&workspace);

@@ -14,6 +14,7 @@ use crate::workspace::{Workspace, first_line};
 
 const WASM_PACK: &str = "0.15.1";
 const GECKODRIVER: &str = "0.37.1";
+const CARGO_FUZZ: &str = "0.13.2";
 
 /// A program that comes from the system: its names, its Debian package, and what else to install.
 struct SystemProgram {
@@ -177,8 +178,22 @@ pub fn install(workspace: &Workspace, step: &Step) -> Result<Done> {
             version: GECKODRIVER.to_owned(),
         },
     ];
+    install_missing(workspace, step, &programs)
+}
+
+/// Installs cargo-fuzz, unless it is there.
+pub fn install_cargo_fuzz(workspace: &Workspace, step: &Step) -> Result<Done> {
+    let program = CargoProgram {
+        package: "cargo-fuzz",
+        program: "cargo-fuzz",
+        version: CARGO_FUZZ.to_owned(),
+    };
+    install_missing(workspace, step, &[program])
+}
+
+fn install_missing(workspace: &Workspace, step: &Step, programs: &[CargoProgram]) -> Result<Done> {
     let mut installed = Vec::new();
-    for program in &programs {
+    for program in programs {
         if !is_present(program)? {
             install_one(workspace, step, program)?;
             installed.push(format!("{} {}", program.package, program.version));

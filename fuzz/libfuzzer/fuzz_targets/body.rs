@@ -1,0 +1,4 @@
+//! The target `body` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::run("body", bytes));
