@@ -23,7 +23,17 @@ const NAP_MS: std::ops::Range<u64> = 300..3_000;
 /// The churn, which goes on in a thread of its own.
 pub struct Churn {
     is_over: Arc<AtomicBool>,
-    thread: JoinHandle<Churned>,
+    thread: Option<JoinHandle<Churned>>,
+}
+
+impl Drop for Churn {
+    fn drop(&mut self) {
+        // A test that fails leaves no guests behind.
+        self.is_over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// What it did.
@@ -52,14 +62,14 @@ impl Churn {
             visits: 0,
         };
         let (rng, over) = (plan.generator(2), Arc::clone(&is_over));
-        let thread = spawn(move || guests.run(rng, &over));
+        let thread = Some(spawn(move || guests.run(rng, &over)));
         Self { is_over, thread }
     }
 
     /// Ends it; the guests are gone then.
-    pub fn end(self) -> Churned {
+    pub fn end(mut self) -> Churned {
         self.is_over.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
+        self.thread.take().unwrap().join().unwrap()
     }
 }
 
