@@ -171,6 +171,16 @@ impl Fault {
         )
     }
 
+    /// What the server's processes share cannot be reached.
+    pub fn out_of_reach() -> Self {
+        Self::new(
+            FaultCode::Overloaded,
+            Blame::Server,
+            "The server cannot reach its rooms at the moment.".into(),
+            "The client connects again by itself after a pause.",
+        )
+    }
+
     /// The server holds as many updates as it may.
     pub fn too_much_held(reason: &str) -> Self {
         Self::new(

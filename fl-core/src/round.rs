@@ -1,6 +1,7 @@
 //! One round at the server: who was selected, who reported, and what their updates come to.
 
 mod carried;
+mod elsewhere;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use crate::room::Millis;
 use crate::settings::{RoomSettings, RoundSettings, Weighting};
 
 pub(crate) use self::carried::Carried;
+pub(crate) use self::elsewhere::PROCESS_LOST;
+use self::elsewhere::{Elsewhere, Tally};
 
 /// Where a selected client stands in its round.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +58,7 @@ pub(crate) struct Round {
     origins: Carried,
     outstanding: u32,
     accepted: u32,
+    elsewhere: Elsewhere,
     aggregator: Aggregator,
     gold: u32,
     soft: u32,
@@ -87,6 +91,7 @@ impl Round {
                 .collect(),
             away: BTreeSet::new(),
             accepted: 0,
+            elsewhere: Elsewhere::default(),
             aggregator: Aggregator::new(settings, Arc::clone(&global), number),
             global,
             origins: Carried::new(),
@@ -182,14 +187,18 @@ impl Round {
             self.exclude(id, &error.to_string());
             return Err(error);
         }
-        self.loss += weight * f64::from(report.loss_last);
-        self.weight += weight;
-        self.gold = self.gold.saturating_add(report.gold);
-        self.soft = self.soft.saturating_add(report.soft);
-        self.bytes += bytes as u64;
+        self.count(&Tally::of(report, weighting, bytes));
         self.accepted += 1;
         self.close(id, Standing::Reported);
         Ok(())
+    }
+
+    fn count(&mut self, tally: &Tally) {
+        self.loss += tally.weight * tally.loss;
+        self.weight += tally.weight;
+        self.gold = self.gold.saturating_add(tally.gold);
+        self.soft = self.soft.saturating_add(tally.soft);
+        self.bytes += tally.bytes;
     }
 
     /// What the updates come to.

@@ -1,5 +1,6 @@
 //! What an operator can set, with its defaults.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::limits::Limits;
@@ -26,6 +27,8 @@ pub struct ServerConfig {
     pub tls: Option<Identity>,
     /// Whether every update that counts is kept, for [`crate::recording`].
     pub record: bool,
+    /// The NATS that makes this process one of several; alone without one.
+    pub nats: Option<Nats>,
     /// What one server holds and bears.
     pub limits: Limits,
 }
@@ -40,7 +43,56 @@ impl Default for ServerConfig {
             password: None,
             tls: None,
             record: false,
+            nats: None,
             limits: Limits::default(),
         }
+    }
+}
+
+/// Where rooms' state lies when several processes share it.
+#[derive(Clone)]
+pub struct Nats {
+    /// Addresses like `nats://host:4222`, separated by commas. They may hold a user and password.
+    pub url: String,
+    /// A file with credentials, as `nsc` writes it.
+    pub credentials: Option<PathBuf>,
+}
+
+impl Nats {
+    /// The addresses without users and passwords.
+    pub fn shown(&self) -> String {
+        let shown = |address: &str| match address.trim().split_once("://") {
+            Some((scheme, rest)) => {
+                let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+                format!("{scheme}://{host}")
+            }
+            None => {
+                let host = address.rsplit_once('@').map_or(address, |(_, host)| host);
+                host.trim().to_owned()
+            }
+        };
+        let shown: Vec<String> = self.url.split(',').map(shown).collect();
+        shown.join(",")
+    }
+}
+
+impl fmt::Debug for Nats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Nats").field(&self.shown()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_addresses_are_not_shown() {
+        let nats = Nats {
+            url: "nats://ada:s3cret@one:4222, tls://two,token@three:4".into(),
+            credentials: None,
+        };
+        assert_eq!(nats.shown(), "nats://one:4222,tls://two,three:4");
+        assert!(!format!("{nats:?}").contains("s3cret"));
     }
 }

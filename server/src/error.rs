@@ -110,6 +110,19 @@ pub enum ServerError {
         /// What is wrong.
         error: LearnerError,
     },
+    /// NATS cannot be reached, or cannot be used.
+    #[error(
+        "NATS at {address} cannot be used ({reason}); start `nats-server --jetstream` there, or name another address with --nats"
+    )]
+    Nats {
+        /// Its addresses, without secrets.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// Updates cannot be recorded where several processes sum them.
+    #[error("--record keeps updates of one process; leave out --record or --nats")]
+    RecordedInNats,
     /// The listener failed.
     #[error("the server cannot accept connections ({0}); start it again")]
     Listener(std::io::Error),

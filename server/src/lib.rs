@@ -6,6 +6,7 @@
 mod adapters;
 mod assets;
 pub mod bundled;
+mod cluster;
 mod config;
 mod corpora;
 mod database;
@@ -28,10 +29,13 @@ mod room_actor;
 mod rooms;
 mod secrets;
 mod socket;
+mod storage;
 mod store;
 pub mod tls;
 mod visitors;
+mod workshop;
 
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -43,19 +47,20 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use config::ServerConfig;
+pub use config::{Nats, ServerConfig};
 pub use error::ServerError;
 pub use limits::{LimitError, LimitInfo, Limits};
 pub use model_folder::ModelFolder;
 pub use password::{NoPassword, Password};
 
+use cluster::Cluster;
 use gate::{Gate, Peer};
 use http::App;
 use in_flight::Budget;
 use learning::Library;
 use metrics::Metrics;
-use restore::restore;
-use rooms::Rooms;
+use restore::{RestoredRoom, restore};
+use rooms::{Home, Rooms};
 use store::{Store, StoreThread};
 use tls::{Identity, TlsListener};
 
@@ -74,7 +79,8 @@ pub async fn serve(
 /// A server whose models, texts and rooms are there.
 pub struct Server {
     app: App,
-    store: StoreThread,
+    /// Where rooms live on this machine.
+    store: Option<StoreThread>,
     tls: Option<Identity>,
 }
 
@@ -92,25 +98,23 @@ impl Server {
             password,
             tls,
             record,
+            nats,
             limits,
         } = config;
-        let opened = tokio::task::spawn_blocking(move || {
-            let mut store = Store::open(&data_dir)?;
-            let library = Library::open(&models)?;
-            let stored = restore(&mut store, &library)?;
-            let (store, thread) = store.start()?;
-            Ok::<_, ServerError>((library, stored, store, thread))
-        });
-        let (library, stored, store, thread) = match opened.await {
-            Ok(opened) => opened?,
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        if record && nats.is_some() {
+            return Err(ServerError::RecordedInNats);
+        }
+        let (library, home, stored, store) = match nats {
+            Some(nats) => open_shared(&nats, models).await?,
+            None => open_alone(data_dir, models).await?,
         };
+        let first_connection = home.first_connection();
         let library = Arc::new(library);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let metrics = Metrics::new();
         let rooms = Rooms::new(
             Arc::clone(&library),
-            store,
+            home,
             record,
             limits.clone(),
             metrics.clone(),
@@ -128,16 +132,12 @@ impl Server {
             trust_proxy,
             password,
             allowed_origins: allowed_origins.into(),
-            next_connection: Arc::new(AtomicU64::new(1)),
+            next_connection: Arc::new(AtomicU64::new(first_connection)),
             ending: CancellationToken::new(),
             stop,
             tasks,
         };
-        Ok(Self {
-            app,
-            store: thread,
-            tls,
-        })
+        Ok(Self { app, store, tls })
     }
 
     /// Serves until `shutdown` resolves, then ends in order: a word to load balancers, no new work, a
@@ -191,10 +191,43 @@ impl Server {
             tracing::warn!("some connections did not end in time");
         }
         // The rooms' tasks are over, and with them every way to the store.
-        let stored = tokio::task::spawn_blocking(|| store.join());
+        let stored = tokio::task::spawn_blocking(|| store.map(StoreThread::join));
         if timeout(drain, stored).await.is_err() {
             tracing::error!("the store did not end in time");
         }
         served
+    }
+}
+
+/// What a server is opened from: models and texts, where rooms live, those that were stored, and
+/// the thread that stores.
+type Opened = (Library, Home, Vec<RestoredRoom>, Option<StoreThread>);
+
+/// Opens what a server on its own has.
+async fn open_alone(data_dir: PathBuf, models: Vec<PathBuf>) -> Result<Opened, ServerError> {
+    unblocked(move || {
+        let mut store = Store::open(&data_dir)?;
+        let library = Library::open(&models)?;
+        let stored = restore(&mut store, &library)?;
+        let (store, thread) = store.start()?;
+        Ok((library, Home::Disk(store), stored, Some(thread)))
+    })
+    .await
+}
+
+/// Opens what one of several processes has. Rooms are looked for when somebody wants them.
+async fn open_shared(nats: &Nats, models: Vec<PathBuf>) -> Result<Opened, ServerError> {
+    let cluster = Cluster::connect(nats).await?;
+    let library = unblocked(move || Library::open(&models)).await?;
+    Ok((library, Home::Nats(cluster), Vec::new(), None))
+}
+
+/// Runs what blocks on a thread of its own.
+async fn unblocked<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ServerError> + Send + 'static,
+) -> Result<T, ServerError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }

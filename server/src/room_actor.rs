@@ -1,18 +1,20 @@
 //! One room's task: feeds its machine with messages, time and results, and carries out its effects.
 
+mod elsewhere;
+mod heavy;
 mod inspection;
+mod ways;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
 use fl_core::adapter::{Adapter, AdapterHash};
 use fl_core::codec;
 use fl_core::error::Fault;
 use fl_core::protocol::{ClientMessage, Evaluated, Receipt, Report, ServerHeader, ServerMessage};
-use fl_core::room::{ConnectionId, Counted, Effect, Hello, Millis, OwnerCommand, Room};
+use fl_core::room::{ConnectionId, Counted, Effect, Hello, Millis, OwnerCommand, ProcessId, Room};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -22,14 +24,19 @@ use crate::evaluation::Evaluator;
 use crate::in_flight::Share;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::outbox::{Outbox, Outgoing};
+use crate::outbox::Outbox;
 use crate::secrets;
-use crate::store::{Change, RecordedBase, RecordedFrame, Store};
+use crate::storage::Storage;
+use crate::store::{Change, RecordedBase, RecordedFrame};
 
+pub(crate) use elsewhere::Elsewhere;
+pub(crate) use heavy::heavily;
 pub(crate) use inspection::Inspection;
 
-/// Parameters above which adding and hashing adapters leaves the task's thread to others.
-const HEAVY_PARAMETERS: usize = 128 * 1024;
+use ways::Ways;
+
+/// What a reader is told that does not keep up.
+pub(crate) const SLOW: &str = "The client reads too slowly: its queue is full.";
 
 /// What a room's task takes in.
 #[derive(Debug)]
@@ -71,13 +78,15 @@ pub(crate) enum Input {
     },
     /// The server evaluated one of its adapters.
     Evaluated(Evaluated),
+    /// What another process of the service says.
+    Elsewhere { process: ProcessId, what: Elsewhere },
 }
 
 /// The task's state.
 pub(crate) struct RoomActor {
     room: Room,
-    connections: BTreeMap<ConnectionId, Outbox>,
-    store: Store,
+    ways: Ways,
+    store: Storage,
     storing: JoinSet<Result<(), String>>,
     evaluator: Evaluator,
     limits: Limits,
@@ -95,7 +104,7 @@ pub(crate) struct RoomActor {
 impl RoomActor {
     pub(crate) fn new(
         room: Room,
-        store: Store,
+        store: Storage,
         evaluator: Evaluator,
         limits: Limits,
         adapter_config: Bytes,
@@ -103,7 +112,7 @@ impl RoomActor {
     ) -> Self {
         Self {
             room,
-            connections: BTreeMap::new(),
+            ways: Ways::default(),
             store,
             storing: JoinSet::new(),
             evaluator,
@@ -165,7 +174,7 @@ impl RoomActor {
 
     /// A large room is shown less often: its views would fill the network.
     fn view_interval(&self) -> Duration {
-        let for_all = Duration::from_millis(self.connections.len() as u64);
+        let for_all = Duration::from_millis(self.ways.count() as u64);
         self.limits.view_interval.max(for_all)
     }
 
@@ -212,7 +221,7 @@ impl RoomActor {
                 drop(share);
             }
             Input::Gone { connection } => {
-                self.connections.remove(&connection);
+                self.ways.remove(connection);
                 self.early.remove(&connection);
                 self.heavily(|room| room.disconnected(connection, now));
             }
@@ -234,6 +243,7 @@ impl RoomActor {
                 self.store.note(self.room.code(), change).await;
                 self.room.evaluated(evaluated);
             }
+            Input::Elsewhere { process, what } => self.take_elsewhere(process, what, now),
         }
     }
 
@@ -252,7 +262,7 @@ impl RoomActor {
     fn join(&mut self, connection: ConnectionId, hello: Hello, outbox: Outbox, now: Millis) {
         match secrets::token() {
             Ok(token) => {
-                self.connections.insert(connection, outbox);
+                self.ways.add(connection, outbox);
                 self.room.hello(connection, hello, token, now);
             }
             Err(fault) => outbox.refuse(fault),
@@ -323,16 +333,8 @@ impl RoomActor {
 
     /// Runs a step of the machine that may add, average or hash whole adapters.
     fn heavily<T>(&mut self, step: impl FnOnce(&mut Room) -> T) -> T {
-        use tokio::runtime::{Handle, RuntimeFlavor};
-        let parameters = || {
-            let matrices = self.room.global().1.matrices.values();
-            matrices.map(|matrix| matrix.values.len()).sum::<usize>()
-        };
-        let others = Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
-        match others && parameters() > HEAVY_PARAMETERS {
-            true => tokio::task::block_in_place(|| step(&mut self.room)),
-            false => step(&mut self.room),
-        }
+        let adapter = Arc::clone(self.room.global().1);
+        heavily(&adapter, || step(&mut self.room))
     }
 
     /// Carries out effects in their order; what they cause in turn comes after them.
@@ -344,6 +346,7 @@ impl RoomActor {
             }
             for effect in effects {
                 self.effect(effect).await;
+                self.drop_broken();
             }
         }
     }
@@ -358,21 +361,30 @@ impl RoomActor {
                 {
                     self.metrics.refused_update(fault.code);
                 }
-                let text = codec::encode_text(&message);
-                self.send(connection, Outgoing::Text(text.into()));
+                self.ways
+                    .send_text(connection, codec::encode_text(&message));
             }
             Effect::SendGlobal(connection) => {
-                let frame = self.global_frame();
-                self.send(connection, Outgoing::Binary(frame));
+                let (room, known) = (&self.room, &mut self.global_frame);
+                self.ways
+                    .send_global(connection, || global_frame(room, known));
             }
             Effect::Broadcast(message) => self.broadcast(&message),
             Effect::BroadcastGlobal => {
-                let frame = self.global_frame();
-                self.send_all(&Outgoing::Binary(frame));
+                let frame = global_frame(&self.room, &mut self.global_frame);
+                let (round, _, hash) = self.room.global();
+                self.ways.send_global_to_all(round, hash, frame);
             }
             Effect::Close(connection, fault) => {
-                if let Some(outbox) = self.connections.remove(&connection) {
-                    outbox.refuse(fault);
+                self.ways.close(connection, fault);
+            }
+            Effect::Collect {
+                round,
+                attempt,
+                processes,
+            } => {
+                for process in processes {
+                    self.ways.collect(process, round, attempt);
                 }
             }
             Effect::Store(record, adapter, optimizer) => {
@@ -410,52 +422,41 @@ impl RoomActor {
     }
 
     fn broadcast(&mut self, message: &ServerMessage) {
-        let text = Utf8Bytes::from(codec::encode_text(message));
-        self.send_all(&Outgoing::Text(text));
+        self.ways.send_text_to_all(codec::encode_text(message));
+        self.drop_broken();
     }
 
-    fn send_all(&mut self, outgoing: &Outgoing) {
-        let behind = |(id, outbox): (&ConnectionId, &Outbox)| {
-            outbox.send(outgoing.clone()).is_err().then_some(*id)
-        };
-        let slow: Vec<ConnectionId> = self.connections.iter().filter_map(behind).collect();
+    /// Lets go of readers that are too slow, and of processes that cannot be reached.
+    fn drop_broken(&mut self) {
+        let now = self.now();
+        let (slow, stuck) = self.ways.take_broken();
         for connection in slow {
-            self.drop_slow(connection);
+            if let Some(outbox) = self.ways.remove(connection) {
+                tracing::info!(
+                    room = self.room.code(),
+                    connection = connection.0,
+                    "slow reader"
+                );
+                outbox.cut(Fault::overloaded(SLOW));
+                self.room.disconnected(connection, now);
+            }
+        }
+        for process in stuck {
+            self.lose_process(process, now);
         }
     }
+}
 
-    fn send(&mut self, connection: ConnectionId, outgoing: Outgoing) {
-        let outbox = self.connections.get(&connection);
-        if outbox.is_some_and(|outbox| outbox.send(outgoing).is_err()) {
-            self.drop_slow(connection);
-        }
+/// The newest global adapter's frame, encoded once.
+fn global_frame(room: &Room, known: &mut Option<(AdapterHash, Bytes)>) -> Bytes {
+    let (round, adapter, hash) = room.global();
+    if let Some((newest, frame)) = known
+        && *newest == hash
+    {
+        return frame.clone();
     }
-
-    fn drop_slow(&mut self, connection: ConnectionId) {
-        if let Some(outbox) = self.connections.remove(&connection) {
-            tracing::info!(
-                room = self.room.code(),
-                connection = connection.0,
-                "slow reader"
-            );
-            outbox.cut(Fault::overloaded(
-                "The client reads too slowly: its queue is full.",
-            ));
-            self.room.disconnected(connection, self.now());
-        }
-    }
-
-    /// The newest global adapter's frame, encoded once.
-    fn global_frame(&mut self) -> Bytes {
-        let (round, adapter, hash) = self.room.global();
-        if let Some((known, frame)) = &self.global_frame
-            && *known == hash
-        {
-            return frame.clone();
-        }
-        let header = ServerHeader::Global { round, hash };
-        let frame = Bytes::from(codec::encode_binary(&header, adapter));
-        self.global_frame = Some((hash, frame.clone()));
-        frame
-    }
+    let header = ServerHeader::Global { round, hash };
+    let frame = Bytes::from(codec::encode_binary(&header, adapter));
+    *known = Some((hash, frame.clone()));
+    frame
 }

@@ -54,6 +54,11 @@ pub(crate) fn token() -> Result<String, Fault> {
     Ok(hexadecimal(&random::<32>()?))
 }
 
+/// A number from 1, drawn from all of 32 bits.
+pub(crate) fn number() -> Result<u32, Fault> {
+    random().map(|bytes| u32::from_le_bytes(bytes).max(1))
+}
+
 /// Bytes in lower-case hexadecimal.
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write;

@@ -117,7 +117,7 @@ where
         let message = "The first message has to be a hello.";
         return End::Refused(Fault::malformed(message));
     };
-    let found = rooms.find(caller.who, &room);
+    let found = rooms.find(caller.who, &room).await;
     let room = match found.and_then(|room| room.takes_hello().map(|()| room)) {
         Ok(room) => room,
         Err(fault) => return End::Refused(fault),

@@ -11,6 +11,7 @@ mod http;
 mod isolation;
 mod limits;
 mod metrics;
+mod nats;
 mod openapi;
 mod ready;
 mod recording;

@@ -34,6 +34,17 @@ impl HetLora {
         }
     }
 
+    /// Both sums, to be told to another process.
+    pub(super) fn sums(&self) -> [&WeightedMean; 2] {
+        [&self.by_norm, &self.by_count]
+    }
+
+    /// Adds the sums of another process.
+    pub(super) fn merge(&mut self, by_norm: &WeightedMean, by_count: &WeightedMean) {
+        self.by_norm.merge(by_norm);
+        self.by_count.merge(by_count);
+    }
+
     pub(super) fn mean(&self) -> Option<Adapter> {
         self.by_norm.mean().or_else(|| self.by_count.mean())
     }

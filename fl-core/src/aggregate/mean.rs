@@ -5,7 +5,7 @@ use crate::adapter::{Adapter, AdapterLayout, Matrix};
 /// A weighted sum of adapters that holds one copy, however many are added.
 ///
 /// Sums are kept in f64, so the order of the clients changes the result by less than f32 shows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WeightedMean {
     layout: AdapterLayout,
     sums: Vec<Vec<f64>>,
@@ -42,6 +42,31 @@ impl WeightedMean {
             }
         }
         self.weight += weight;
+    }
+
+    /// Adds another sum over adapters of the same layout.
+    pub(super) fn merge(&mut self, other: &Self) {
+        debug_assert_eq!(self.layout, other.layout);
+        for (sum, other) in self.sums.iter_mut().zip(&other.sums) {
+            for (sum, other) in sum.iter_mut().zip(other) {
+                *sum += other;
+            }
+        }
+        self.weight += other.weight;
+    }
+
+    /// What it is made of: the layout, a sum for each of its matrices, and the sum of weights.
+    pub(super) fn parts(&self) -> (&AdapterLayout, &[Vec<f64>], f64) {
+        (&self.layout, &self.sums, self.weight)
+    }
+
+    /// A sum of these parts, which fit together.
+    pub(super) fn from_parts(layout: AdapterLayout, sums: Vec<Vec<f64>>, weight: f64) -> Self {
+        Self {
+            layout,
+            sums,
+            weight,
+        }
     }
 
     /// The mean, or none when nothing of any weight was added.

@@ -19,6 +19,7 @@ mod mean;
 mod median;
 mod norm_bound;
 mod outcome;
+mod partial;
 mod product_error;
 mod rolora;
 mod server_optimizer;
@@ -37,6 +38,7 @@ use crate::settings::{AggregationSettings, Holds, MeasureError, RoomSettings, Ru
 pub use self::factors::{LowRank, Residual, truncated};
 pub use self::mean::WeightedMean;
 pub use self::outcome::{AggregateError, Aggregated};
+pub use self::partial::Partial;
 pub use self::product_error::ProductError;
 pub use self::server_optimizer::OptimizerState;
 pub use self::trained::Trained;
@@ -47,7 +49,7 @@ use self::factors::{Pair, pairs};
 use self::hetlora::HetLora;
 
 /// One client's update, held until the round ends.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Update {
     client: ClientId,
     adapter: Adapter,
@@ -149,7 +151,7 @@ impl Aggregator {
         let holds =
             matches!(self.sum, Sum::None) || self.settings.measure_error == MeasureError::EachRound;
         if holds {
-            self.bytes = self.room_for(&update)?;
+            self.bytes = self.room_beside(self.bytes, &update)?;
             let place = self.held.partition_point(|held| held.client <= client);
             let held = Update {
                 client,
@@ -171,9 +173,9 @@ impl Aggregator {
     }
 
     /// The bytes held with one more update.
-    fn room_for(&self, update: &Adapter) -> Result<u64, AggregateError> {
+    fn room_beside(&self, bytes: u64, update: &Adapter) -> Result<u64, AggregateError> {
         let values: usize = update.matrices.values().map(|m| m.values.len()).sum();
-        let got = self.bytes + 4 * values as u64;
+        let got = bytes + 4 * values as u64;
         let limit = u64::from(self.settings.memory_mib) << 20;
         if got <= limit {
             return Ok(got);

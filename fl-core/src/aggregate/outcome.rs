@@ -41,6 +41,9 @@ pub enum AggregateError {
         /// Bytes with this update.
         got: u64,
     },
+    /// A sum that another process made, and that is none of this round's updates.
+    #[error("a partial sum of another process does not fit: {0}")]
+    Partial(&'static str),
     /// Nothing of any weight was added.
     #[error("no example counts, so there is no average")]
     Nothing,

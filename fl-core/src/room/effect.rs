@@ -14,8 +14,14 @@ use crate::protocol::{ClientId, RoundRecord, ServerMessage};
 pub type Millis = u64;
 
 /// One connection; a client that comes back has another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct ConnectionId(pub u64);
+
+/// Another process of the service that takes updates of the room's clients and sums them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProcessId(pub u32);
 
 /// What the shell has to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +36,16 @@ pub enum Effect {
     BroadcastGlobal,
     /// Send why, then close the connection.
     Close(ConnectionId, Fault),
+    /// Ask these processes for what they have summed in this attempt at this round; each answer
+    /// goes to [`Room::collected`], each one that is lost to [`Room::process_lost`].
+    Collect {
+        /// The round.
+        round: u32,
+        /// The attempt.
+        attempt: u32,
+        /// The processes.
+        processes: Vec<ProcessId>,
+    },
     /// Store the round, its adapter and the server optimizer's state durably, then call
     /// [`Room::stored`] or [`Room::store_failed`].
     Store(RoundRecord, Arc<Adapter>, Arc<OptimizerState>),
@@ -67,7 +83,8 @@ pub enum Activity {
 }
 
 /// What a room's owner can ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OwnerCommand {
     /// Start, or go on after a pause.
     Start,

@@ -1,5 +1,7 @@
 //! Members come, say what they hold, go away and come back.
 
+use serde::{Deserialize, Serialize};
+
 use super::{ConnectionId, Effect, Millis, Room};
 use crate::error::Fault;
 use crate::protocol::{
@@ -12,7 +14,7 @@ use crate::round::Standing;
 const KEPT_PER_PLACE: usize = 8;
 
 /// A first message, taken apart.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Hello {
     /// The client's protocol version.
     pub protocol: u32,

@@ -5,8 +5,10 @@
 
 mod asynchronous;
 mod effect;
+mod elsewhere;
 mod joining;
 mod owner;
+mod part;
 mod roster;
 mod rounds;
 
@@ -23,9 +25,13 @@ use crate::protocol::{
 use crate::round::{Carried, Round};
 use crate::settings::{Quorum, RoomSettings, Start};
 
-pub use self::effect::{Activity, ConnectionId, Counted, Effect, Millis, OwnerCommand};
+pub use self::effect::{
+    Activity, ConnectionId, Counted, Effect, Millis, OwnerCommand, ProcessId,
+};
 pub use self::joining::Hello;
+pub use self::part::Part;
 
+use self::elsewhere::Collecting;
 use self::roster::Roster;
 
 /// How long a member whose connection broke stays on the roster.
@@ -72,6 +78,7 @@ pub struct Room {
     round: Option<Round>,
     /// Clients that work on from one round into the next; in asynchronous mode only.
     carried: Carried,
+    collecting: Option<Collecting>,
     storing: Option<(RoundRecord, Arc<Adapter>, Arc<OptimizerState>)>,
     optimizer: Arc<OptimizerState>,
     residual: Option<Residual>,
@@ -131,6 +138,7 @@ impl Room {
             connections: BTreeMap::new(),
             round: None,
             carried: Carried::new(),
+            collecting: None,
             storing: None,
             optimizer: state.optimizer,
             residual: None,
@@ -211,10 +219,11 @@ impl Room {
 
     /// When [`Self::tick`] has something to do next.
     pub fn next_tick(&self) -> Option<Millis> {
-        match &self.round {
-            Some(round) => Some(round.next_tick(self.grace_ms())),
-            None if self.not_before > 0 => Some(self.not_before),
-            None => None,
+        match (&self.round, &self.collecting) {
+            (Some(round), _) => Some(round.next_tick(self.grace_ms())),
+            (None, Some(collecting)) => Some(collecting.until()),
+            (None, None) if self.not_before > 0 => Some(self.not_before),
+            (None, None) => None,
         }
     }
 

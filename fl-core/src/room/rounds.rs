@@ -28,8 +28,29 @@ impl Room {
         now: Millis,
     ) -> Option<Counted> {
         let id = *self.connections.get(&connection)?;
-        let (counts, fault) = match self.accept(id, report, adapter, bytes) {
-            Ok(counted) => (Some(counted), None),
+        let accepted = self.accept(id, report, adapter, bytes);
+        self.answer(connection, id, report, accepted, now)
+    }
+
+    /// Tells a client what became of its report.
+    pub(super) fn answer(
+        &mut self,
+        connection: ConnectionId,
+        id: ClientId,
+        report: &Report,
+        accepted: Result<(), Fault>,
+        now: Millis,
+    ) -> Option<Counted> {
+        let running = self.round.as_ref().map_or(0, |round| round.number);
+        let (counts, fault) = match accepted {
+            Ok(()) => {
+                let counted = Counted {
+                    client: id,
+                    round: running,
+                    attempt: self.attempt,
+                };
+                (Some(counted), None)
+            }
             Err(fault) => (None, Some(fault)),
         };
         let latest_helps = fault
@@ -56,10 +77,28 @@ impl Room {
         report: &Report,
         adapter: &Adapter,
         bytes: usize,
-    ) -> Result<Counted, Fault> {
+    ) -> Result<(), Fault> {
+        let round = self.check(id, report)?;
+        let origin = round.origin(id);
+        let base = round.trained().part(&origin.global);
+        let update = self.settings.compression.restored(adapter, &base)?;
+        round.check_update(&update)?;
+        let update = round.current(id, &update);
+        let weighting = self.settings.weighting;
+        if let Some(round) = &mut self.round {
+            round.add(id, report, &update, weighting, bytes)?;
+        }
+        if let Some(member) = self.members.member_mut(id) {
+            member.loss = Some(report.loss_last);
+        }
+        Ok(())
+    }
+
+    /// Checks all of a report but its matrices; gives back the round that it may go into.
+    pub(super) fn check(&self, id: ClientId, report: &Report) -> Result<&Round, Fault> {
         let stale = || Fault::stale_round(report.round, "that round is over");
-        let round = self.round.as_mut().ok_or_else(stale)?;
-        let member = self.members.member_mut(id).ok_or_else(stale)?;
+        let round = self.round.as_ref().ok_or_else(stale)?;
+        let member = self.members.member(id).ok_or_else(stale)?;
         round.check(id, report)?;
         if report.gold > member.gold {
             return Err(Fault::example_count("gold", member.gold, report.gold));
@@ -75,22 +114,12 @@ impl Room {
                 "The update's losses are not finite numbers.",
             ));
         }
-        let origin = round.origin(id);
-        let base = round.trained().part(&origin.global);
-        let update = self.settings.compression.restored(adapter, &base)?;
-        round.check_update(&update)?;
-        let update = round.current(id, &update);
-        round.add(id, report, &update, self.settings.weighting, bytes)?;
-        member.loss = Some(report.loss_last);
-        Ok(Counted {
-            client: id,
-            round: round.number,
-            attempt: self.attempt,
-        })
+        Ok(round)
     }
 
     /// Time has passed.
     pub fn tick(&mut self, now: Millis) {
+        self.give_up_collecting(now);
         let grace = self.grace_ms();
         if let Some(round) = &mut self.round {
             round.give_up_on_the_away(now, grace);
@@ -148,7 +177,7 @@ impl Room {
     }
 
     pub(super) fn start_if_quorum(&mut self, now: Millis) {
-        let idle = self.round.is_none() && self.storing.is_none() && now >= self.not_before;
+        let idle = !self.is_busy() && now >= self.not_before;
         if self.activity != Activity::Running || !idle {
             return;
         }
@@ -157,11 +186,16 @@ impl Room {
         }
     }
 
+    /// Whether a round runs, or its end.
+    fn is_busy(&self) -> bool {
+        self.round.is_some() || self.collecting.is_some() || self.storing.is_some()
+    }
+
     pub(super) fn start(&mut self, now: Millis) {
         let ready = self.members.ready().iter().copied();
         let mut ready: Vec<ClientId> = ready.filter(|id| !self.carried.contains_key(id)).collect();
         let nobody = ready.is_empty() && self.carried.is_empty();
-        if self.round.is_some() || self.storing.is_some() || nobody {
+        if self.is_busy() || nobody {
             return;
         }
         let number = self.completed + 1;
@@ -208,6 +242,17 @@ impl Room {
         let Some(mut round) = self.round.take() else {
             return;
         };
+        self.changed = true;
+        if round.has_updates_elsewhere() {
+            self.let_go(&mut round, true, now);
+            self.collect(round, now);
+        } else {
+            self.close(round, now);
+        }
+    }
+
+    /// Makes what a round has come to the next global adapter, or gives the round up.
+    pub(super) fn close(&mut self, mut round: Round, now: Millis) {
         let minimum = self.settings.round.minimum;
         let accepted = round.accepted();
         let made = round.aggregated(&self.optimizer);

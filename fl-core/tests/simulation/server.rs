@@ -124,6 +124,7 @@ impl Simulation {
             Effect::StoreMember(record) => drop(self.disk.members.insert(record.id, record)),
             Effect::ForgetMember(id) => drop(self.disk.members.remove(&id)),
             Effect::StoreActivity(activity) => self.disk.activity = Some(activity),
+            Effect::Collect { .. } => unreachable!("there is one process"),
         }
     }
 

@@ -134,7 +134,7 @@ pub(crate) async fn adapter(
     Path((code, file)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let room = app.rooms.find(visitor.who, &code)?;
+    let room = app.rooms.find(visitor.who, &code).await?;
     match file.as_str() {
         peft::CONFIG => {
             let config = room.adapter_config;
@@ -176,7 +176,7 @@ pub(crate) async fn adapter_zip(
     visitor: Visitor,
     Path(code): Path<String>,
 ) -> Result<Response, Refusal> {
-    let room = app.rooms.find(visitor.who, &code)?;
+    let room = app.rooms.find(visitor.who, &code).await?;
     let (round, adapter, hash) = ask(&room, |answer| Input::Global { answer }).await?;
     let config = room.adapter_config;
     let zipped = tokio::task::spawn_blocking(move || {

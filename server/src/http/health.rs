@@ -19,19 +19,20 @@ pub(crate) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// Whether the server wants work: not once it is about to end.
+/// Whether the server wants work: not once it is about to end, nor while it cannot reach NATS.
 #[utoipa::path(
     get,
     path = "/readyz",
     responses(
         (status = 200, description = "It does", body = String),
-        (status = 503, description = "It is about to end", body = String),
+        (status = 503, description = "It is about to end, or cannot reach NATS", body = String),
     )
 )]
 pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
-    match app.ending.is_cancelled() {
-        true => (StatusCode::SERVICE_UNAVAILABLE, "ending\n"),
-        false => (StatusCode::OK, "ok\n"),
+    match (app.ending.is_cancelled(), app.rooms.are_reachable()) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "ending\n"),
+        (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "NATS cannot be reached\n"),
+        (false, true) => (StatusCode::OK, "ok\n"),
     }
 }
 

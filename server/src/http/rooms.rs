@@ -143,7 +143,7 @@ pub(crate) async fn inspect(
     visitor: Visitor,
     Path(code): Path<String>,
 ) -> Result<Response, Refusal> {
-    let room = app.rooms.find(visitor.who, &code)?;
+    let room = app.rooms.find(visitor.who, &code).await?;
     ask(&room, |answer| Input::Inspect { answer })
         .await
         .map(json_text)
@@ -281,7 +281,7 @@ async fn command(
     headers: &HeaderMap,
     command: OwnerCommand,
 ) -> Result<StatusCode, Refusal> {
-    let room = app.rooms.find(visitor.who, code)?;
+    let room = app.rooms.find(visitor.who, code).await?;
     let is_owner = bearer(headers).is_some_and(|token| room.owner.matches(token));
     let owner = || is_owner.then_some(()).ok_or_else(Fault::not_owner);
     app.rooms.visitors().attempt(visitor.who, owner)?;

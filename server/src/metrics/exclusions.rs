@@ -3,13 +3,14 @@
 //! A sentence may quote what a client said, so it never is a label itself.
 
 /// How the sentences begin, and the kind of each.
-const KINDS: [(&str, &str); 6] = [
+const KINDS: [(&str, &str); 7] = [
     ("it could not do the work", "declined"),
     ("it left the room", "left"),
     ("its connection broke", "connection_lost"),
     ("it had not reported at the deadline", "deadline"),
     ("the round had enough updates", "enough_updates"),
     ("its update would be more than", "too_old"),
+    ("the server process that", "process_lost"),
 ];
 
 /// The kind of a reason; `rule` where the room's rule of aggregation gave it.
@@ -22,9 +23,9 @@ pub(crate) fn kind(reason: &str) -> &'static str {
 mod tests {
     use std::sync::Arc;
 
-    use fl_core::adapter::{Adapter, Matrix};
+    use fl_core::adapter::{Adapter, AdapterHash, Matrix};
     use fl_core::protocol::{ClientMessage, ModelInfo, PROTOCOL_VERSION, Report, RoundRecord};
-    use fl_core::room::{ConnectionId, Effect, Hello, Room};
+    use fl_core::room::{ConnectionId, Effect, Hello, ProcessId, Room};
     use fl_core::settings::{RoomSettings, RoundMode};
 
     use super::*;
@@ -69,7 +70,11 @@ mod tests {
     fn report(room: &mut Room) {
         let (_, adapter, base) = room.global();
         let adapter = Arc::clone(adapter);
-        let report = Report {
+        room.report(ADA, &a_report(base), &adapter, 1, 1);
+    }
+
+    fn a_report(base: AdapterHash) -> Report {
+        Report {
             round: 1,
             attempt: 1,
             base,
@@ -80,8 +85,7 @@ mod tests {
             loss_last: 1.0,
             confidence: 0.0,
             work_ms: 1,
-        };
-        room.report(ADA, &report, &adapter, 1, 1);
+        }
     }
 
     /// The kinds of exclusions of the round that has ended.
@@ -129,6 +133,12 @@ mod tests {
             room.tick(at);
             assert_eq!(kinds(&mut room), [expected]);
         }
+        let mut elsewhere = working(0);
+        report(&mut elsewhere);
+        let (process, base) = (ProcessId(2), elsewhere.global().2);
+        elsewhere.report_elsewhere(BOB, &a_report(base), Ok(()), 1, process, 2);
+        elsewhere.process_lost(process, 3);
+        assert_eq!(kinds(&mut elsewhere), ["process_lost"]);
         assert_eq!(kind("its update was an outlier"), "rule");
     }
 }

@@ -124,7 +124,7 @@ async fn fixture(limits: Limits) -> Fixture {
     let stop = CancellationToken::new();
     let rooms = Rooms::new(
         Arc::new(Library::open(&[model]).unwrap()),
-        store,
+        Home::Disk(store),
         false,
         limits.clone(),
         Metrics::new(),

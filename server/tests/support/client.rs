@@ -82,6 +82,26 @@ impl Client {
         client
     }
 
+    /// As [`Self::join`], when the server may not be able to let anybody in just now.
+    pub async fn try_join(
+        address: SocketAddr,
+        room: &str,
+        name: &str,
+        resume: Option<&str>,
+    ) -> Option<Self> {
+        let (socket, _) = connect_async(format!("ws://{address}/ws")).await.ok()?;
+        let mut client = Self::over(socket);
+        client.hello(PROTOCOL_VERSION, room, name, resume).await;
+        while client.hash.is_none() {
+            match client.next().await {
+                Event::Message(ServerMessage::Welcome(welcome)) => client.welcome = Some(*welcome),
+                Event::Closed => return None,
+                Event::Message(_) | Event::Global => {}
+            }
+        }
+        Some(client)
+    }
+
     pub async fn hello(&mut self, protocol: u32, room: &str, name: &str, resume: Option<&str>) {
         self.say(&ClientMessage::Hello {
             protocol,

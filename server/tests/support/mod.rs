@@ -2,6 +2,7 @@
 
 mod client;
 mod http;
+mod nats;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use tokio::task::JoinHandle;
 
 pub use client::{Client, Event, report, update};
 pub use http::Answer;
+pub use nats::{Process, TestNats, be_a_process};
 
 /// A running server with a tiny model, and its data folder.
 pub struct TestServer {
@@ -111,19 +113,24 @@ impl TestServer {
 
     /// Opens a room; its code and its owner's token.
     pub async fn open_room(&self, settings: &RoomSettings) -> (String, String) {
-        let body = serde_json::to_string(settings).unwrap();
-        let json = [("content-type", "application/json")];
-        let answer = self.request("POST", "/api/rooms", &json, &body).await;
-        assert_eq!(answer.status, 201, "{}", answer.text());
-        let created = answer.json();
-        let text = |field: &str| created[field].as_str().unwrap().to_owned();
-        (text("code"), text("owner_token"))
+        open_room(self.address, settings).await
     }
 
     /// A client in a room, welcomed and with the global adapter.
     pub async fn join(&self, room: &str, name: &str) -> Client {
         Client::join(self.address, room, name, None).await
     }
+}
+
+/// Opens a room; its code and its owner's token.
+pub async fn open_room(address: SocketAddr, settings: &RoomSettings) -> (String, String) {
+    let body = serde_json::to_string(settings).unwrap();
+    let json = [("content-type", "application/json")];
+    let answer = http::request(address, "POST", "/api/rooms", &json, &body).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let created = answer.json();
+    let text = |field: &str| created[field].as_str().unwrap().to_owned();
+    (text("code"), text("owner_token"))
 }
 
 /// The configuration of a server whose folder holds the tiny model.

@@ -1,0 +1,307 @@
+//! A room's state in NATS: keys for its head, members, rounds and evaluations, objects for adapters.
+//!
+//! The head names the newest adapter and is only ever written over the head that its writer has
+//! read: that write is what makes a round complete. A leader that another one has replaced fails
+//! there, since the other has raised the head's epoch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_nats::jetstream::kv::{CreateErrorKind, Entry, Operation};
+use fl_core::adapter::{Adapter, AdapterHash};
+use fl_core::aggregate::OptimizerState;
+use fl_core::codec::{FRAME_LIMIT, decode_adapter, encode_adapter};
+use fl_core::member::MemberRecord;
+use fl_core::protocol::{ClientId, Evaluated, ModelInfo, RoundRecord};
+use fl_core::room::{Activity, RoomState};
+use fl_core::settings::RoomSettings;
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use super::codec::{json, object, parsed, put};
+use super::{Cluster, PATIENCE};
+use crate::secrets::OwnerHash;
+use crate::store::NewRoom;
+
+/// Most bytes of an adapter's or an optimizer state's object.
+const OBJECT_LIMIT: usize = 2 * FRAME_LIMIT;
+/// Above so many bytes a round's record names fewer clients: NATS takes no larger messages.
+const RECORD_LIMIT: usize = 256 * 1024;
+/// Clients named then in each list.
+const NAMED: usize = 500;
+
+/// What there is of a room apart from members, rounds and evaluations.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Head {
+    /// Raised by each leader.
+    pub(super) epoch: u64,
+    owner: [u8; 32],
+    settings: RoomSettings,
+    model: ModelInfo,
+    pub(super) activity: Activity,
+    /// The newest round that is complete.
+    pub(super) completed: u32,
+    /// Its record, which may not have its key yet; none before the first.
+    pub(super) last: Option<RoundRecord>,
+    /// The rounds whose adapters are kept, and those adapters' hashes.
+    pub(super) adapters: BTreeMap<u32, AdapterHash>,
+}
+
+/// A room as any process needs it to let clients in.
+pub(crate) struct Found {
+    pub(crate) owner: OwnerHash,
+    pub(crate) settings: RoomSettings,
+    pub(crate) model: ModelInfo,
+    pub(crate) global: Arc<Adapter>,
+}
+
+/// A room as its new leader has read it, with the revisions of what it will write.
+pub(super) struct Loaded {
+    pub(super) state: RoomState,
+    pub(super) head: Head,
+    pub(super) revision: u64,
+    /// Revisions of members' keys.
+    pub(super) members: BTreeMap<String, u64>,
+}
+
+pub(super) fn head_key(room: &str) -> String {
+    format!("{room}.head")
+}
+
+pub(super) fn member_key(room: &str, id: ClientId) -> String {
+    format!("{room}.member.{}", id.0)
+}
+
+pub(super) fn round_key(room: &str, record: &RoundRecord) -> String {
+    format!("{room}.round.{:06}.{:04}", record.round, record.attempt)
+}
+
+pub(super) fn evaluation_key(room: &str, round: u32) -> String {
+    format!("{room}.evaluation.{round:06}")
+}
+
+/// The record, or where it is too long what fits of it.
+pub(super) fn fitting(record: RoundRecord) -> RoundRecord {
+    let bytes = json(&record).map_or(0, |bytes| bytes.len());
+    match bytes > RECORD_LIMIT {
+        true => record.summary(NAMED),
+        false => record,
+    }
+}
+
+fn adapter_name(room: &str, round: u32, hash: AdapterHash) -> String {
+    format!("{room}/{round:06}/{hash}")
+}
+
+fn optimizer_name(room: &str, round: u32, hash: AdapterHash) -> String {
+    format!("{room}/{round:06}/{hash}/optimizer")
+}
+
+impl Cluster {
+    /// Makes a room durable; false when another room has its code.
+    pub(crate) async fn create(&self, room: NewRoom, first: &Adapter) -> Result<bool, String> {
+        let hash = first.hash();
+        let state = OptimizerState::default();
+        self.put_adapter(&room.code, 0, first, &state).await?;
+        let head = Head {
+            epoch: 0,
+            owner: *room.owner.as_bytes(),
+            settings: room.settings,
+            model: room.model,
+            activity: room.activity,
+            completed: 0,
+            last: None,
+            adapters: [(0, hash)].into(),
+        };
+        let created = self.0.rooms.create(head_key(&room.code), json(&head)?);
+        match created.await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// The room with this code, if there is one.
+    pub(crate) async fn find(&self, room: &str) -> Result<Option<Found>, String> {
+        let Some((head, _)) = self.head(room).await? else {
+            return Ok(None);
+        };
+        let hash = newest(room, &head)?;
+        let global = self.adapter(room, head.completed, hash).await?;
+        Ok(Some(Found {
+            owner: OwnerHash::from_bytes(head.owner),
+            settings: head.settings,
+            model: head.model,
+            global: Arc::new(global),
+        }))
+    }
+
+    async fn head(&self, room: &str) -> Result<Option<(Head, u64)>, String> {
+        let key = head_key(room);
+        // Codes are typed by people; what is none is no key either.
+        if !room.bytes().all(|byte| byte.is_ascii_alphanumeric()) || room.is_empty() {
+            return Ok(None);
+        }
+        let entry = self.0.rooms.entry(&key).await;
+        let entry = entry.map_err(|error| error.to_string())?;
+        let entry = entry.filter(|entry| entry.operation == Operation::Put);
+        let head = entry.map(|entry| Ok((parsed(&key, &entry.value)?, entry.revision)));
+        head.transpose()
+    }
+
+    /// Reads a room to lead it: from here on nobody who led it before can store anything.
+    pub(super) async fn load(&self, room: &str) -> Result<Loaded, String> {
+        let missing = || format!("room {room} is not there any more");
+        let (mut head, revision) = self.head(room).await?.ok_or_else(missing)?;
+        head.epoch += 1;
+        let raised = self.0.rooms.update(head_key(room), json(&head)?, revision);
+        let revision = raised.await.map_err(|error| error.to_string())?;
+        let hash = newest(room, &head)?;
+        let global = self.adapter(room, head.completed, hash).await?;
+        let optimizer = optimizer_name(room, head.completed, hash);
+        let optimizer = object(&self.0.adapters, &optimizer, OBJECT_LIMIT).await?;
+        let optimizer = match optimizer {
+            Some(bytes) => OptimizerState::decode(&bytes).map_err(|error| error.to_string())?,
+            None => OptimizerState::default(),
+        };
+        let mut state = RoomState {
+            code: room.into(),
+            settings: head.settings.clone(),
+            model: head.model.clone(),
+            global: Arc::new(global),
+            optimizer: Arc::new(optimizer),
+            completed: head.completed,
+            activity: head.activity,
+            members: Vec::new(),
+            history: Vec::new(),
+            evaluations: Vec::new(),
+        };
+        let members = self.read_keys(room, &head, &mut state).await?;
+        Ok(Loaded {
+            state,
+            head,
+            revision,
+            members,
+        })
+    }
+
+    /// Reads members, rounds and evaluations; gives back the revisions of members' keys.
+    async fn read_keys(
+        &self,
+        room: &str,
+        head: &Head,
+        state: &mut RoomState,
+    ) -> Result<BTreeMap<String, u64>, String> {
+        let mut rounds = BTreeMap::new();
+        let mut revisions = BTreeMap::new();
+        for entry in self.entries(room).await? {
+            let Entry {
+                key,
+                value,
+                revision,
+                operation,
+                ..
+            } = entry;
+            let mut parts = key.split('.').skip(1);
+            if operation != Operation::Put {
+                // What was deleted has a revision too, which its key's next writer has to name.
+                if parts.next() == Some("member") {
+                    revisions.insert(key, revision);
+                }
+                continue;
+            }
+            match parts.next() {
+                Some("member") => {
+                    state.members.push(parsed::<MemberRecord>(&key, &value)?);
+                    revisions.insert(key, revision);
+                }
+                Some("round") => {
+                    let record: RoundRecord = parsed(&key, &value)?;
+                    rounds.insert((record.round, record.attempt), record);
+                }
+                Some("evaluation") => {
+                    state.evaluations.push(parsed::<Evaluated>(&key, &value)?);
+                }
+                _ => {}
+            }
+        }
+        if let Some(last) = &head.last {
+            rounds.insert((last.round, last.attempt), last.clone());
+        }
+        state.members.sort_by_key(|member| member.id);
+        state.evaluations.sort_by_key(|evaluated| evaluated.round);
+        state.history = rounds.into_values().collect();
+        Ok(revisions)
+    }
+
+    /// The last entry of each key of a room.
+    async fn entries(&self, room: &str) -> Result<Vec<Entry>, String> {
+        let read = async {
+            let watch = self.0.rooms.watch_with_history(format!("{room}.>")).await;
+            let mut watch = watch.map_err(|error| error.to_string())?;
+            let mut entries = Vec::new();
+            // There is the head at least.
+            while let Some(entry) = watch.next().await {
+                let entry = entry.map_err(|error| error.to_string())?;
+                let is_last = entry.delta == 0;
+                entries.push(entry);
+                if is_last {
+                    break;
+                }
+            }
+            Ok(entries)
+        };
+        let in_time = timeout(PATIENCE, read).await;
+        in_time.unwrap_or_else(|_| Err("NATS did not give the room's keys in time".into()))
+    }
+
+    /// A round's global adapter.
+    pub(super) async fn adapter(
+        &self,
+        room: &str,
+        round: u32,
+        hash: AdapterHash,
+    ) -> Result<Adapter, String> {
+        let name = adapter_name(room, round, hash);
+        let bytes = object(&self.0.adapters, &name, OBJECT_LIMIT).await?;
+        let bytes = bytes.ok_or_else(|| format!("adapter {name} is missing"))?;
+        let adapter = decode_adapter(&bytes).map_err(|error| format!("{name}: {error}"))?;
+        match adapter.hash() == hash {
+            true => Ok(adapter),
+            false => Err(format!("adapter {name} has another hash")),
+        }
+    }
+
+    pub(super) async fn put_adapter(
+        &self,
+        room: &str,
+        round: u32,
+        adapter: &Adapter,
+        optimizer: &OptimizerState,
+    ) -> Result<(), String> {
+        let hash = adapter.hash();
+        let adapters = &self.0.adapters;
+        if *optimizer != OptimizerState::default() {
+            let name = optimizer_name(room, round, hash);
+            put(adapters, &name, &optimizer.encode()).await?;
+        }
+        let name = adapter_name(room, round, hash);
+        put(adapters, &name, &encode_adapter(adapter)).await
+    }
+
+    pub(super) async fn delete_adapter(&self, room: &str, round: u32, hash: AdapterHash) {
+        // Most rounds have no state of an optimizer.
+        let name = optimizer_name(room, round, hash);
+        let _ = self.0.adapters.delete(name).await;
+        let name = adapter_name(room, round, hash);
+        if let Err(error) = self.0.adapters.delete(name).await {
+            tracing::warn!(room, round, %error, "an old adapter could not be removed");
+        }
+    }
+}
+
+fn newest(room: &str, head: &Head) -> Result<AdapterHash, String> {
+    let found = head.adapters.get(&head.completed).copied();
+    found.ok_or_else(|| format!("room {room} names no adapter of round {}", head.completed))
+}

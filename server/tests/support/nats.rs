@@ -1,0 +1,214 @@
+//! A NATS server of a test's own, and processes of the server that share it and can be killed.
+
+use std::env;
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use fl_core::settings::RoomSettings;
+use server::{Nats, serve};
+use tempfile::TempDir;
+
+use super::{Answer, Client, config, http, limits, write_tiny_model};
+
+/// Tells the process of a test that it is to be a server, and its folder.
+const FOLDER: &str = "LPFL_TEST_FOLDER";
+const NATS: &str = "LPFL_TEST_NATS";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A NATS server with JetStream.
+pub struct TestNats {
+    program: PathBuf,
+    folder: TempDir,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl TestNats {
+    /// None, with a word on it, where there is no `nats-server`.
+    pub fn start() -> Option<Self> {
+        let Some(program) = program() else {
+            println!("skipped: no nats-server; install it, or set NATS_SERVER to where it is");
+            return None;
+        };
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut nats = Self {
+            program,
+            folder: tempfile::tempdir().unwrap(),
+            port: free.local_addr().unwrap().port(),
+            child: None,
+        };
+        drop(free);
+        nats.start_again();
+        Some(nats)
+    }
+
+    /// Starts it again with what it has stored.
+    pub fn start_again(&mut self) {
+        let mut command = Command::new(&self.program);
+        command.args(["--addr", "127.0.0.1", "--port", &self.port.to_string()]);
+        command.arg("--jetstream");
+        command.arg("--store_dir").arg(self.folder.path());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        self.child = Some(command.spawn().unwrap());
+        wait_for(("127.0.0.1", self.port));
+    }
+
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for TestNats {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn program() -> Option<PathBuf> {
+    if let Some(named) = env::var_os("NATS_SERVER") {
+        return Some(named.into());
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    // Where Debian puts it, which not everybody has on the PATH.
+    let folders = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    let name = format!("nats-server{}", env::consts::EXE_SUFFIX);
+    folders
+        .map(|folder| folder.join(&name))
+        .find(|program| program.is_file())
+}
+
+fn wait_for(address: impl std::net::ToSocketAddrs + Copy) {
+    let begun = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "a server did not start");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// A process of its own that serves.
+pub struct Process {
+    pub address: SocketAddr,
+    folder: TempDir,
+    child: Child,
+}
+
+impl Process {
+    /// The test binary, once more, as a server.
+    pub fn start(nats: &TestNats) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        write_tiny_model(&folder.path().join("tiny"));
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--exact", "nats::a_process", "--ignored", "--nocapture"]);
+        command.env(FOLDER, folder.path()).env(NATS, nats.url());
+        let log = fs::File::create(folder.path().join("log")).unwrap();
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        let mut child = command.spawn().unwrap();
+        let begun = Instant::now();
+        let address = loop {
+            let written = fs::read_to_string(folder.path().join("address"));
+            if let Some(address) = written.ok().and_then(|text| text.parse().ok()) {
+                break address;
+            }
+            assert!(child.try_wait().unwrap().is_none(), "the process ended");
+            assert!(begun.elapsed() < PATIENCE, "the process did not start");
+            sleep(Duration::from_millis(20));
+        };
+        Self {
+            address,
+            folder,
+            child,
+        }
+    }
+
+    /// What cannot be told from a power cut.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends it a signal that only stops it, or lets it go on.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        http::request(self.address, "GET", path, &[], "").await
+    }
+
+    pub async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        http::request(self.address, method, path, headers, body).await
+    }
+
+    /// Opens a room; its code and its owner's token.
+    pub async fn open_room(&self, settings: &RoomSettings) -> (String, String) {
+        super::open_room(self.address, settings).await
+    }
+
+    pub async fn join(&self, room: &str, name: &str) -> Client {
+        Client::join(self.address, room, name, None).await
+    }
+
+    /// A client that comes back, and tries until it is let in.
+    pub async fn rejoin(&self, room: &str, name: &str, resume: &str) -> Client {
+        let begun = Instant::now();
+        loop {
+            if let Some(client) = Client::try_join(self.address, room, name, Some(resume)).await {
+                return client;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{name} was not let in");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What [`Process::start`] runs.
+pub async fn be_a_process() {
+    let (Some(folder), Ok(url)) = (env::var_os(FOLDER), env::var(NATS)) else {
+        return;
+    };
+    let folder = Path::new(&folder);
+    let mut config = config(folder, limits());
+    config.nats = Some(Nats {
+        url,
+        credentials: None,
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    fs::write(folder.join("address.unfinished"), address.to_string()).unwrap();
+    fs::rename(folder.join("address.unfinished"), folder.join("address")).unwrap();
+    serve(listener, std::future::pending(), config)
+        .await
+        .unwrap();
+}
