@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream::object_store::{self, ObjectStore};
-use async_nats::jetstream::stream::StorageType;
+use async_nats::jetstream::stream::{self, DiscardPolicy, StorageType};
 use async_nats::jetstream::{Context, context::ContextBuilder, kv};
 use async_nats::{Client, ConnectOptions, ServerAddr};
 use fl_core::room::ProcessId;
@@ -134,23 +134,30 @@ async fn connected(nats: &Nats) -> Result<Client, String> {
 
 /// A bucket of keys; another process may have made it.
 async fn bucket(jetstream: &Context, name: &str, max_age: Duration) -> Result<kv::Store, String> {
-    let config = kv::Config {
-        bucket: name.into(),
-        history: 1,
-        max_age,
-        ..kv::Config::default()
-    };
     if let Ok(found) = jetstream.get_key_value(name).await {
         return Ok(found);
     }
-    match jetstream.create_key_value(config).await {
-        Ok(made) => Ok(made),
-        // Between the two another process has made it.
-        Err(error) => jetstream
-            .get_key_value(name)
-            .await
-            .map_err(|_| no_jetstream(&error)),
-    }
+    // What `create_key_value` makes of a bucket; that itself asks for the account in a way which
+    // servers of version 2.9 do not answer.
+    let config = stream::Config {
+        name: format!("KV_{name}"),
+        subjects: vec![format!("$KV.{name}.>")],
+        max_messages_per_subject: 1,
+        max_age,
+        discard: DiscardPolicy::New,
+        allow_rollup: true,
+        allow_direct: true,
+        deny_delete: true,
+        num_replicas: 1,
+        ..stream::Config::default()
+    };
+    let created = jetstream.create_stream(config).await;
+    // It may be there all the same: another process has made it meanwhile.
+    let found = jetstream.get_key_value(name).await;
+    found.map_err(|error| match created {
+        Ok(_) => error.to_string(),
+        Err(error) => no_jetstream(&error),
+    })
 }
 
 async fn store(
