@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use server::tls::Identity;
-use server::{LimitError, LimitInfo, Limits, Password, Server, ServerConfig};
+use server::{LimitError, LimitInfo, Limits, Nats, Password, Server, ServerConfig};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -17,6 +17,8 @@ use crate::open_files;
 
 /// Names the password in the environment.
 const PASSWORD: &str = "LPFL_PASSWORD";
+/// Names NATS's address in the environment.
+const NATS: &str = "LPFL_NATS";
 
 /// Serve the page, the rooms and the models until Ctrl-C.
 ///
@@ -37,6 +39,15 @@ pub struct Arguments {
     /// Origin whose pages may connect too, e.g. https://example.org. Can be given several times
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     allowed_origins: Vec<String>,
+    /// Share rooms with all processes that name the same NATS, e.g. nats://192.0.2.1:4222; several
+    /// addresses of one cluster are separated by commas. It has to run with JetStream. Rooms live
+    /// there then, not in the data folder. An address with a password is better given as LPFL_NATS
+    /// in the environment, where other users of the machine do not see it
+    #[arg(long, value_name = "URL", conflicts_with = "record")]
+    nats: Option<String>,
+    /// File with credentials for NATS, as `nsc` writes it
+    #[arg(long, value_name = "FILE")]
+    nats_creds: Option<PathBuf>,
     /// Keep every update that counts in the data folder, so that `lpfl replay` can compute the
     /// rounds again. An update tells more of its client's texts than the average of all does; the
     /// page says to everyone who joins that updates are kept
@@ -108,7 +119,11 @@ async fn serve(arguments: Arguments) -> Result<()> {
         limits.set(setting)?;
     }
     let password = password(arguments.password_file.as_deref())?;
-    let data_dir = arguments.data_dir.display().to_string();
+    let nats = nats(arguments.nats, arguments.nats_creds)?;
+    let place = match &nats {
+        Some(nats) => format!("rooms in NATS at {}", nats.shown()),
+        None => format!("data in {}", arguments.data_dir.display()),
+    };
     let tls = arguments.tls.identity(&arguments.data_dir)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let fingerprint = tls.as_ref().map(Identity::fingerprint);
@@ -121,11 +136,12 @@ async fn serve(arguments: Arguments) -> Result<()> {
         trust_proxy: arguments.trust_proxy,
         tls,
         password,
+        nats,
         limits,
     };
     make_room(config.limits.connections);
     let server = Server::open(config).await?;
-    println!("{}", greeting(scheme, address, &data_dir));
+    println!("{}", greeting(scheme, address, &place));
     if let Some(fingerprint) = fingerprint {
         println!("SHA-256 fingerprint of the certificate: {fingerprint}");
     }
@@ -152,6 +168,17 @@ fn password(file: Option<&Path>) -> Result<Option<Password>> {
     Ok(Some(password))
 }
 
+/// The NATS of the flag or, without one, of the environment.
+fn nats(url: Option<String>, credentials: Option<PathBuf>) -> Result<Option<Nats>> {
+    let url = match (url, std::env::var(NATS)) {
+        (Some(url), _) | (None, Ok(url)) => url,
+        (None, Err(VarError::NotPresent)) if credentials.is_none() => return Ok(None),
+        (None, Err(VarError::NotPresent)) => bail!("--nats-creds is given without --nats"),
+        (None, Err(VarError::NotUnicode(_))) => bail!("{NATS} is not UTF-8"),
+    };
+    Ok(Some(Nats { url, credentials }))
+}
+
 /// Lets the process hold as many sockets as its limits say, where the system allows it.
 fn make_room(connections: usize) {
     /// Files of models, rooms and the database, and downloads.
@@ -162,9 +189,9 @@ fn make_room(connections: usize) {
 }
 
 /// One line with the address to open.
-fn greeting(scheme: &str, address: SocketAddr, data_dir: &str) -> String {
+fn greeting(scheme: &str, address: SocketAddr, place: &str) -> String {
     if !address.ip().is_unspecified() {
-        return format!("Open {scheme}://{address} (data in {data_dir})");
+        return format!("Open {scheme}://{address} ({place})");
     }
     let port = address.port();
     let others = match network_address() {
@@ -174,7 +201,7 @@ fn greeting(scheme: &str, address: SocketAddr, data_dir: &str) -> String {
         ),
         None => String::new(),
     };
-    format!("Open {scheme}://127.0.0.1:{port}{others} (data in {data_dir})")
+    format!("Open {scheme}://127.0.0.1:{port}{others} ({place})")
 }
 
 /// The address that this machine has in its network, where it has one.

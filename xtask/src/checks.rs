@@ -57,6 +57,11 @@ const CHECKS: [Check; 19] = [
         mend: "mend what clippy names",
     },
     Check {
+        name: "nats-server",
+        work: Work::Build(nats_server),
+        mend: "",
+    },
+    Check {
         name: "native",
         // Tests that need browsers, the built binary or an optimised build are `#[ignore]`d; later
         // steps run them.
@@ -203,6 +208,11 @@ fn install_tools(workspace: &Workspace, report: &mut Report) -> Result<()> {
     report.step("tools", Output::Folded, mend, |step| {
         tools::install(workspace, step)
     })
+}
+
+fn nats_server(_: &Workspace, report: &mut Report) -> Result<()> {
+    let mend = "check the network and try again, or leave the step out with --skip nats-server";
+    report.step("nats-server", Output::Folded, mend, tools::nats_server)
 }
 
 fn run_one(

@@ -1,4 +1,4 @@
-//! What the browser tests need beyond Rust and Node.js: found, installed, or named.
+//! What the tests need beyond Rust and Node.js: found, installed, or named.
 
 use std::env;
 use std::ffi::OsString;
@@ -62,6 +62,15 @@ const FIREFOX: SystemProgram = SystemProgram {
     macos: "firefox",
 };
 
+const NATS_SERVER: SystemProgram = SystemProgram {
+    variable: "NATS_SERVER",
+    names: &["nats-server"],
+    // Where Debian puts it, which not everybody has on the PATH.
+    elsewhere: &["/usr/sbin/nats-server"],
+    debian: "nats-server",
+    macos: "nats-server",
+};
+
 /// The browsers and their drivers.
 pub struct Browsers {
     /// Chromium or Chrome.
@@ -83,9 +92,7 @@ pub fn browsers(step: &Step) -> Result<Browsers> {
         if !is_debian_root() {
             bail!("{}", missing_message(&missing));
         }
-        let packages = missing.iter().map(|program| program.debian);
-        step.run(apt_get().arg("update"))?;
-        step.run(apt_get().args(["install", "-y"]).args(packages))?;
+        install_packages(step, &missing)?;
     }
     let found = |program| find(program).with_context(|| missing_message(&[program]));
     Ok(Browsers {
@@ -93,6 +100,26 @@ pub fn browsers(step: &Step) -> Result<Browsers> {
         chromedriver: found(&CHROMEDRIVER)?,
         firefox: found(&FIREFOX)?,
     })
+}
+
+/// Finds the NATS server, which tests of several processes start; on Debian as root installs it.
+/// Where it is missing, those tests say so and are skipped.
+pub fn nats_server(step: &Step) -> Result<Done> {
+    if find(&NATS_SERVER).is_some() {
+        return Ok(Done::Unchanged);
+    }
+    if !is_debian_root() {
+        let message = missing_message(&[&NATS_SERVER]);
+        return Ok(Done::Skipped(format!("{message}; its tests are skipped")));
+    }
+    install_packages(step, &[&NATS_SERVER])?;
+    Ok(Done::Ran)
+}
+
+fn install_packages(step: &Step, missing: &[&SystemProgram]) -> Result<()> {
+    let packages = missing.iter().map(|program| program.debian);
+    step.run(apt_get().arg("update"))?;
+    step.run(apt_get().args(["install", "-y"]).args(packages))
 }
 
 /// The variable of the program's name if it is set, else the first of its names on the PATH.
@@ -126,7 +153,7 @@ fn missing_message(missing: &[&SystemProgram]) -> String {
     let names = list(|program| program.names[0]);
     let variables = list(|program| program.variable);
     let command = if cfg!(target_os = "macos") {
-        format!("`brew install --cask {}`", list(|program| program.macos))
+        format!("`brew install {}`", list(|program| program.macos))
     } else if on_path("apt-get").is_some() {
         format!("`sudo apt-get install {}`", list(|program| program.debian))
     } else {
