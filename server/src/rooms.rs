@@ -1,11 +1,12 @@
 //! All rooms of this server: making, finding and restoring them.
 
+mod handle;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use fl_core::adapter::{Adapter, AdapterLayout};
 use fl_core::codec::{FRAME_LIMIT, HEADER_LIMIT, KnownBody};
 use fl_core::error::{Blame, Fault, FaultCode, SettingsError};
@@ -29,49 +30,16 @@ use crate::store::{NewRoom, Store};
 use crate::visitors::{Visitors, Who};
 use crate::workshop::{INBOX, Workshop};
 
+pub(crate) use handle::RoomHandle;
+
 /// Rooms whose adapters are evaluated at the same time.
 const EVALUATIONS_AT_ONCE: usize = 1;
 /// Rooms that are looked for in NATS at the same time.
 const SEARCHES_AT_ONCE: usize = 16;
+/// Bytes of an update's frame beside its values, where they are not known yet.
+const OVERHEAD: usize = 1 << 20;
 /// How long a search may take.
 const SEARCH: Duration = Duration::from_secs(10);
-
-/// The way to one room.
-#[derive(Clone, Debug)]
-pub(crate) struct RoomHandle {
-    /// Where its task takes messages.
-    pub(crate) inbox: mpsc::Sender<Input>,
-    /// Who controls it.
-    pub(crate) owner: OwnerHash,
-    /// PEFT's configuration of its adapters.
-    pub(crate) adapter_config: Bytes,
-    /// Most bytes of an update's frame.
-    pub(crate) frame_limit: usize,
-    /// What its updates' bodies look like unless they are compressed.
-    pub(crate) body: Arc<KnownBody>,
-    /// Whether its updates are kept as they come.
-    pub(crate) recorded: bool,
-    /// Hellos that it has refused.
-    failed: Arc<Mutex<Pace>>,
-}
-
-impl RoomHandle {
-    /// Whether a hello is looked at: strangers cannot keep a room busy with refusing them.
-    pub(crate) fn takes_hello(&self) -> Result<(), Fault> {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.check(Instant::now()).map_err(|_| {
-            let message = "This room had to refuse too many newcomers.";
-            Fault::rate_limited(message, failed.seconds_to_wait())
-        })
-    }
-
-    /// Remembers that the room refused a hello.
-    pub(crate) fn refused_hello(&self) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        // An empty bucket is what keeps the next ones off.
-        let _ = failed.take(Instant::now());
-    }
-}
 
 /// Where rooms live.
 pub(crate) enum Home {
@@ -121,6 +89,14 @@ impl Rooms {
         stop: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
+        let largest_frame = match &home {
+            Home::Disk(_) => HEADER_LIMIT,
+            // A connection comes before its room is looked for.
+            Home::Nats(_) => {
+                let most = limits.update_mib.saturating_mul(1 << 20) + OVERHEAD;
+                most.min(FRAME_LIMIT)
+            }
+        };
         Self {
             home,
             record,
@@ -136,7 +112,7 @@ impl Rooms {
             searches: Semaphore::new(SEARCHES_AT_ONCE),
             by_code: RwLock::default(),
             reserved: AtomicUsize::new(0),
-            largest_frame: AtomicUsize::new(HEADER_LIMIT),
+            largest_frame: AtomicUsize::new(largest_frame),
         }
     }
 

@@ -48,11 +48,7 @@ impl Bridge {
             if !is_wish(&first) {
                 continue;
             }
-            let ended = tokio::select! {
-                () = stop.cancelled() => return,
-                ended = self.serve(first, &mut inputs) => ended,
-            };
-            if matches!(ended, Ended::Stopped) {
+            if let Ended::Stopped = self.serve(first, &mut inputs).await {
                 return;
             }
         }
@@ -64,7 +60,7 @@ impl Bridge {
         // Once it is taken, everything begins anew with the next wish.
         while first.is_some() && Instant::now() < patience {
             let ended = match take(&self.cluster, &self.room).await {
-                Ok(Taken::Mine(lease)) => self.lead(lease, &mut first, inputs).await,
+                Ok(Taken::Mine(lease)) => self.lead(*lease, &mut first, inputs).await,
                 Ok(Taken::Theirs(holder)) => self.follow(holder, &mut first, inputs).await,
                 Err(error) => {
                     tracing::debug!(room = self.room, error, "nobody leads the room yet");
@@ -74,7 +70,10 @@ impl Bridge {
             if !matches!(ended, Ended::Lost) {
                 return ended;
             }
-            sleep(PAUSE).await;
+            tokio::select! {
+                () = self.workshop.stop.cancelled() => return Ended::Stopped,
+                () = sleep(PAUSE) => {}
+            }
         }
         Ended::Lost
     }

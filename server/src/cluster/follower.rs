@@ -177,6 +177,7 @@ impl Following<'_> {
         if let Some(first) = first.take() {
             self.input(first)?;
         }
+        let stop = self.bridge.workshop.stop.clone();
         let mut wanted = Instant::now();
         let mut look = interval(AGAIN);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -190,6 +191,7 @@ impl Following<'_> {
                         return Ok(Ended::Lost);
                     }
                 }
+                () = stop.cancelled() => return Ok(Ended::Stopped),
                 () = sleep_until(self.receiving.gone_at()) => {
                     return Err(Broken("its leader is silent".into()));
                 }

@@ -93,6 +93,7 @@ impl Bridge {
             links: HashMap::new(),
         };
         let ended = tokio::select! {
+            () = self.workshop.stop.cancelled() => Ended::Stopped,
             () = lost.cancelled() => Ended::Lost,
             _ = &mut task => Ended::Lost,
             ended = followers.serve(subscriber, first, inputs) => ended,
@@ -102,7 +103,12 @@ impl Bridge {
             let _ = follower.sending.send(Down::Ended);
         }
         stop.cancel();
-        if !task.is_finished() && timeout(FAREWELL, &mut task).await.is_err() {
+        // A last round is stored while the lease is held.
+        let patience = match ended {
+            Ended::Stopped => self.workshop.limits.drain,
+            Ended::Idle | Ended::Lost => FAREWELL,
+        };
+        if !task.is_finished() && timeout(patience, &mut task).await.is_err() {
             task.abort();
         }
         tracing::info!(room = self.room, "leading the room no more");

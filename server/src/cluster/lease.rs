@@ -30,7 +30,7 @@ pub(super) struct Lease {
 
 /// What came of wanting a lease.
 pub(super) enum Taken {
-    Mine(Lease),
+    Mine(Box<Lease>),
     Theirs(Holder),
 }
 
@@ -46,13 +46,13 @@ pub(super) async fn take(cluster: &Cluster, room: &str) -> Result<Taken, String>
     };
     let asked = Instant::now();
     match store.create(room, json(&holder)?).await {
-        Ok(revision) => Ok(Taken::Mine(Lease {
+        Ok(revision) => Ok(Taken::Mine(Box::new(Lease {
             store,
             room: room.into(),
             holder,
             revision,
             until: asked + TERM * 3 / 4,
-        })),
+        }))),
         Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {
             Err("another process took the lease first".into())
         }

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::*;
 use crate::in_flight::Budget;
 use crate::learning::Library;
+use crate::rooms::Home;
 use crate::store::Store;
 
 /// A peer in memory: what it sends, and what it has read.

@@ -193,6 +193,17 @@ impl Drop for Process {
     }
 }
 
+/// Resolves at SIGTERM.
+async fn asked_to_end() {
+    #[cfg(unix)]
+    {
+        let terminate = tokio::signal::unix::SignalKind::terminate();
+        tokio::signal::unix::signal(terminate).unwrap().recv().await;
+    }
+    #[cfg(not(unix))]
+    std::future::pending::<()>().await;
+}
+
 /// What [`Process::start`] runs.
 pub async fn be_a_process() {
     let (Some(folder), Ok(url)) = (env::var_os(FOLDER), env::var(NATS)) else {
@@ -208,7 +219,5 @@ pub async fn be_a_process() {
     let address = listener.local_addr().unwrap();
     fs::write(folder.join("address.unfinished"), address.to_string()).unwrap();
     fs::rename(folder.join("address.unfinished"), folder.join("address")).unwrap();
-    serve(listener, std::future::pending(), config)
-        .await
-        .unwrap();
+    serve(listener, asked_to_end(), config).await.unwrap();
 }
