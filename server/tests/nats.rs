@@ -118,6 +118,32 @@ async fn processes_make_what_one_makes() {
 }
 
 #[tokio::test]
+async fn sums_that_no_message_holds_come_together_too() {
+    let most = 200_000;
+    let Some(nats) = TestNats::start_taking(most) else {
+        return;
+    };
+    let processes = [(); 3].map(|()| Process::start(&nats));
+    let mut wanted = settings(3);
+    wanted.aggregation.rule = Rule::HetLora;
+    wanted.lora.rank = 32;
+    let (room, _) = processes[0].open_room(&wanted).await;
+    let mut clients = [
+        processes[0].join(&room, "Ada").await,
+        processes[1].join(&room, "Ben").await,
+        processes[2].join(&room, "Cyd").await,
+    ];
+    // Two sums in f64, against half of the longest message.
+    assert!(clients[0].global.layout().parameters() * 16 > most / 2);
+    for client in &mut clients {
+        client.ready().await;
+    }
+    for _ in 0..2 {
+        assert_eq!(play(&mut clients).await.participants.len(), 3);
+    }
+}
+
+#[tokio::test]
 async fn owner_and_bad_updates_are_answered_by_any_process() {
     let Some(nats) = TestNats::start() else {
         return;

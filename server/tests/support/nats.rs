@@ -30,6 +30,11 @@ pub struct TestNats {
 impl TestNats {
     /// None, with a word on it, where there is no `nats-server`.
     pub fn start() -> Option<Self> {
+        Self::start_taking(1 << 20)
+    }
+
+    /// One that takes messages of up to so many bytes.
+    pub fn start_taking(most: usize) -> Option<Self> {
         let Some(program) = program() else {
             println!("skipped: no nats-server; install it, or set NATS_SERVER to where it is");
             return None;
@@ -42,6 +47,7 @@ impl TestNats {
             child: None,
         };
         drop(free);
+        fs::write(nats.settings(), format!("max_payload: {most}\n")).unwrap();
         nats.start_again();
         Some(nats)
     }
@@ -50,11 +56,16 @@ impl TestNats {
     pub fn start_again(&mut self) {
         let mut command = Command::new(&self.program);
         command.args(["--addr", "127.0.0.1", "--port", &self.port.to_string()]);
+        command.arg("--config").arg(self.settings());
         command.arg("--jetstream");
         command.arg("--store_dir").arg(self.folder.path());
         command.stdout(Stdio::null()).stderr(Stdio::null());
         self.child = Some(command.spawn().unwrap());
         wait_for(("127.0.0.1", self.port));
+    }
+
+    fn settings(&self) -> PathBuf {
+        self.folder.path().join("nats.conf")
     }
 
     pub fn kill(&mut self) {
