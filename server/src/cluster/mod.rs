@@ -189,3 +189,6 @@ async fn store(
 fn no_jetstream(error: &dyn fmt::Display) -> String {
     format!("{error}: JetStream may be off there")
 }
+
+#[cfg(test)]
+mod tests;

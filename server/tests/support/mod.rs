@@ -3,6 +3,7 @@
 mod client;
 mod http;
 mod nats;
+mod nats_server;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -18,7 +19,8 @@ use tokio::task::JoinHandle;
 
 pub use client::{Client, Event, report, update};
 pub use http::Answer;
-pub use nats::{Process, TestNats, be_a_process};
+pub use nats::{Process, be_a_process};
+pub use nats_server::TestNats;
 
 /// A running server with a tiny model, and its data folder.
 pub struct TestServer {
