@@ -168,7 +168,7 @@ impl World {
                 .room
                 .report_elsewhere(connection, &report, matrices, 8, process, self.now);
             if let (Some(client), Ok(update), true) = (counts, checked, heard) {
-                part.add(client, &report, &update).unwrap();
+                part.add(client.client, &report, &update).unwrap();
             }
         }
         self.carry_out();

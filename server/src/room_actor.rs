@@ -3,8 +3,10 @@
 mod elsewhere;
 mod heavy;
 mod inspection;
+mod recorded;
 mod ways;
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +16,7 @@ use fl_core::adapter::{Adapter, AdapterHash};
 use fl_core::codec;
 use fl_core::error::Fault;
 use fl_core::protocol::{ClientMessage, Evaluated, Receipt, Report, ServerHeader, ServerMessage};
-use fl_core::room::{ConnectionId, Counted, Effect, Hello, Millis, OwnerCommand, ProcessId, Room};
+use fl_core::room::{ConnectionId, Effect, Hello, Millis, OwnerCommand, ProcessId, Room};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -27,7 +29,7 @@ use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::secrets;
 use crate::storage::Storage;
-use crate::store::{Change, RecordedBase, RecordedFrame};
+use crate::store::Change;
 
 pub(crate) use elsewhere::Elsewhere;
 pub(crate) use heavy::heavily;
@@ -266,41 +268,6 @@ impl RoomActor {
                 self.room.hello(connection, hello, token, now);
             }
             Err(fault) => outbox.refuse(fault),
-        }
-    }
-
-    /// Keeps where the room stands, so that a replay can begin here.
-    async fn record_base(&self) {
-        let (round, global, _) = self.room.global();
-        let goes_on = round < self.room.settings().round.rounds;
-        if self.room.is_recorded() && goes_on {
-            let base = RecordedBase {
-                round,
-                global: Arc::clone(global),
-                optimizer: Arc::clone(self.room.optimizer()),
-            };
-            let change = Change::Base(Box::new(base));
-            self.store.note(self.room.code(), change).await;
-        }
-    }
-
-    /// Keeps an update that counts; its round is stored after it. The room waits until it is
-    /// written, so that no more than one update a room is held for it.
-    async fn record(&self, counted: Counted, frame: Bytes) {
-        let Counted {
-            client,
-            round,
-            attempt,
-        } = counted;
-        let update = RecordedFrame {
-            client,
-            round,
-            attempt,
-            frame,
-        };
-        let change = Change::Update(Box::new(update));
-        if let Err(error) = self.store.commit(self.room.code(), change).await {
-            tracing::error!(room = self.room.code(), %error, "an update is not recorded");
         }
     }
 

@@ -214,6 +214,7 @@ impl Rooms {
     /// Makes a room, durably.
     pub(crate) async fn create(&self, settings: RoomSettings) -> Result<Created, Fault> {
         self.check_capacity(&settings)?;
+        self.check_mode(&settings)?;
         let place = self.reserve()?;
         let library = Arc::clone(&self.workshop.library);
         let (settings, made) = tokio::task::spawn_blocking(move || {
@@ -339,6 +340,19 @@ impl Rooms {
         }
         let range = format!("1 to {most}");
         Err(out_of_range("round.capacity", range, got.to_string()))
+    }
+
+    /// Sums of several processes are of one round: an update that began in an earlier one is
+    /// discounted by the adapter that it began at, which only the room's own process has.
+    fn check_mode(&self, settings: &RoomSettings) -> Result<(), Fault> {
+        match &self.home {
+            Home::Nats(_) if settings.round.mode.is_asynchronous() => {
+                let expected = "synchronous, on a service of several processes (--nats)";
+                let got = "asynchronous".to_owned();
+                Err(out_of_range("round.mode", expected.into(), got))
+            }
+            Home::Disk(_) | Home::Nats(_) => Ok(()),
+        }
     }
 
     fn check_update(&self, layout: &AdapterLayout) -> Result<(), Fault> {

@@ -32,7 +32,7 @@ enum Work {
 }
 
 /// All checks in the order in which they run; the names are those of `--only` and `--skip`.
-const CHECKS: [Check; 19] = [
+const CHECKS: [Check; 20] = [
     Check {
         name: "format",
         work: Work::Cargo(&["fmt", "--all", "--check"]),

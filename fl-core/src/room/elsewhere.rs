@@ -6,10 +6,10 @@
 //! if it is of exactly the updates that count through it; a process that is lost, or does not
 //! answer in time, costs its clients' updates of this round and nothing else.
 
-use super::{ConnectionId, Millis, ProcessId, Room};
+use super::{ConnectionId, Counted, Millis, ProcessId, Room};
 use crate::aggregate::Partial;
 use crate::error::Fault;
-use crate::protocol::{ClientId, Report};
+use crate::protocol::Report;
 use crate::room::Effect;
 use crate::round::{PROCESS_LOST, Round};
 
@@ -32,7 +32,7 @@ impl Collecting {
 
 impl Room {
     /// [`Self::report`] of an update that `process` holds: it has checked the matrices, and
-    /// `matrices` is what it found. Gives back the client whose update counts, if it does; the
+    /// `matrices` is what it found. Gives back where the update counts, if it does; the
     /// process then adds it to its sum, and only then.
     pub fn report_elsewhere(
         &mut self,
@@ -42,7 +42,7 @@ impl Room {
         bytes: usize,
         process: ProcessId,
         now: Millis,
-    ) -> Option<ClientId> {
+    ) -> Option<Counted> {
         let id = *self.connections.get(&connection)?;
         let accepted = self.check(id, report).map(|_| ()).and(matrices);
         if accepted.is_ok() {

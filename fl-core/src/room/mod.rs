@@ -25,9 +25,7 @@ use crate::protocol::{
 use crate::round::{Carried, Round};
 use crate::settings::{Quorum, RoomSettings, Start};
 
-pub use self::effect::{
-    Activity, ConnectionId, Counted, Effect, Millis, OwnerCommand, ProcessId,
-};
+pub use self::effect::{Activity, ConnectionId, Counted, Effect, Millis, OwnerCommand, ProcessId};
 pub use self::joining::Hello;
 pub use self::part::Part;
 

@@ -54,6 +54,7 @@ impl RoomActor {
                 let counts = self
                     .room
                     .report_elsewhere(connection, &report, matrices, bytes, process, now);
+                let counts = counts.map(|counted| counted.client);
                 self.ways.verdict(process, id, counts);
             }
             Elsewhere::Partial(partial) => {
