@@ -6,13 +6,13 @@ use crate::protocol::{ClientId, ServerMessage};
 use crate::round::Round;
 
 impl Room {
-    /// Whether an update of this connection comes between two rounds and belongs into the next one.
-    /// The shell keeps it, at most one of a connection, and gives it to [`Room::report`] when this
-    /// is over.
+    /// Whether an update of this connection comes while a round is being stored, and belongs into
+    /// the next one. The shell keeps it, at most one of a connection, and gives it to
+    /// [`Room::report`] when this is over.
     pub fn has_to_wait(&self, connection: ConnectionId) -> bool {
         let id = self.connections.get(&connection);
-        let between = self.round.is_none() && self.activity == Activity::Running;
-        between && id.is_some_and(|id| self.carried.contains_key(id))
+        let soon = self.storing.is_some() && self.activity == Activity::Running;
+        soon && id.is_some_and(|id| self.carried.contains_key(id))
     }
 
     /// Ends a round for those at work: in asynchronous mode they work on, unless they would fall

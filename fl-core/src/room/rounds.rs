@@ -53,6 +53,10 @@ impl Room {
             }
             Err(fault) => (None, Some(fault)),
         };
+        if fault.is_some() && self.round.is_none() {
+            // It has nothing to work on any more, and is selected anew.
+            self.carried.remove(&id);
+        }
         let latest_helps = fault
             .as_ref()
             .is_some_and(|fault| fault.code.is_answered_with_latest());
