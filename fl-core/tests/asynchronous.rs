@@ -124,3 +124,39 @@ fn update_without_a_round_is_refused_and_its_client_works_again() {
     assert_eq!((again.round, again.base), (2, room.global().2));
     assert!(effects.contains(&Effect::SendGlobal(ADA_AGAIN)));
 }
+
+#[test]
+fn client_whose_update_is_refused_works_again() {
+    let mut room = working();
+    let effects = room.take_effects();
+    let [ada, bob] = [ADA, BOB].map(|to| order(&effects, to).unwrap());
+    report(&mut room, BOB, &bob, f32::NAN);
+    report(&mut room, ADA, &ada, 1.0);
+    let stored = room
+        .take_effects()
+        .into_iter()
+        .find_map(|effect| match effect {
+            Effect::Store(record, ..) => Some(record),
+            _ => None,
+        });
+    let excluded = stored.unwrap().excluded;
+    assert!(excluded[0].reason.starts_with("its update was refused"));
+    room.stored(20);
+    assert_eq!(order(&room.take_effects(), BOB).unwrap().round, 2);
+}
+
+#[test]
+fn work_given_up_between_two_rounds_is_not_waited_for() {
+    let mut room = working();
+    let effects = room.take_effects();
+    let [ada, bob] = [ADA, BOB].map(|to| order(&effects, to).unwrap());
+    report(&mut room, ADA, &ada, 1.0);
+    let declined = ClientMessage::Declined {
+        round: bob.round,
+        reason: "no\u{0}\nmemory".into(),
+    };
+    room.message(BOB, declined, 15);
+    assert!(!room.has_to_wait(BOB));
+    room.stored(20);
+    assert_eq!(order(&room.take_effects(), BOB).unwrap().round, 2);
+}

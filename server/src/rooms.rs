@@ -152,8 +152,11 @@ impl Rooms {
             // Few at once: whoever tries many has to wait before all of them are looked for.
             let _turn = self.searches.acquire().await;
             self.visitors.attempt(who, || Ok(()))?;
-            self.search(cluster, &code.trim().to_ascii_uppercase())
-                .await?;
+            // Else another one has found it meanwhile.
+            if self.room(code).is_err() {
+                self.search(cluster, &code.trim().to_ascii_uppercase())
+                    .await?;
+            }
         }
         self.visitors.attempt(who, || self.room(code))
     }

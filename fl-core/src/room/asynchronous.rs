@@ -2,8 +2,9 @@
 //! [`RoundMode`](crate::settings::RoundMode)).
 
 use super::{Activity, ConnectionId, Effect, Millis, Room};
-use crate::protocol::{ClientId, ServerMessage};
-use crate::round::Round;
+use crate::error::Fault;
+use crate::protocol::{ClientId, Report, ServerMessage};
+use crate::round::{Round, Standing};
 
 impl Room {
     /// Whether an update of this connection comes while a round is being stored, and belongs into
@@ -21,7 +22,7 @@ impl Room {
         match self.settings.round.mode.max_staleness() {
             None => self.cancel_working(round),
             Some(most) => {
-                let (kept, late) = round.hand_over(most, completes);
+                let (kept, late) = round.hand_over(most.min(self.most_kept()), completes);
                 self.carried = kept;
                 for (id, origin) in late {
                     self.cancel(id, origin.round);
@@ -31,11 +32,42 @@ impl Room {
         round.exclude_working(now);
     }
 
+    /// What is left to an update that was refused: in asynchronous mode its client would be waited
+    /// for beyond the round's end, so it is put out of the round.
+    pub(super) fn give_up_refused(&mut self, id: ClientId, report: &Report, fault: &Fault) {
+        if !self.settings.round.mode.is_asynchronous() {
+            return;
+        }
+        match &mut self.round {
+            Some(round) if round.is_ordered(id, report) => {
+                let reason = format!("its update was refused: {}", fault.message);
+                round.exclude(id, &reason);
+            }
+            Some(_) => {}
+            None => drop(self.carried.remove(&id)),
+        }
+    }
+
+    /// Whether a client is at work on an adapter that must not be replaced under it.
+    pub(super) fn is_working_on(&self, id: ClientId) -> bool {
+        let standing = self.round.as_ref().and_then(|round| round.standing(id));
+        self.settings.round.mode.is_asynchronous()
+            && (standing == Some(&Standing::Working) || self.carried.contains_key(&id))
+    }
+
     /// Nobody works on into a next round: there is none.
     pub(super) fn drop_carried(&mut self) {
         for (id, origin) in std::mem::take(&mut self.carried) {
             self.cancel(id, origin.round);
         }
+    }
+
+    /// Most rounds whose adapters are kept for clients that began at them, by the room's memory.
+    fn most_kept(&self) -> u32 {
+        let values: usize = self.global.matrices.values().map(|m| m.values.len()).sum();
+        let memory = u64::from(self.settings.aggregation.memory_mib) << 20;
+        let most = memory / (4 * values.max(1) as u64);
+        most.try_into().unwrap_or(u32::MAX)
     }
 
     /// Selects a client that became ready while the round runs.

@@ -13,8 +13,9 @@ use crate::protocol::Report;
 use crate::room::Effect;
 use crate::round::{PROCESS_LOST, Round};
 
-/// How long an ended round waits for the sums of other processes.
-const COLLECTING_MS: Millis = 5_000;
+/// How long an ended round waits for the sums of other processes, which may be every update of a
+/// large model. A process that is gone is noticed long before.
+const COLLECTING_MS: Millis = 60_000;
 
 /// A round that takes no more updates, and waits for sums.
 #[derive(Debug)]

@@ -10,6 +10,8 @@ use crate::protocol::{
 };
 use crate::round::Standing;
 
+/// Most characters of why a client could not do its work.
+const REASON_CHARACTERS: usize = 200;
 /// Members kept for a return, as a multiple of the capacity.
 const KEPT_PER_PLACE: usize = 8;
 
@@ -150,7 +152,8 @@ impl Room {
             }
             ClientMessage::Progress(progress) => self.progress(id, &progress),
             ClientMessage::Declined { round, reason } => {
-                let reason: String = reason.chars().take(400).collect();
+                let shown = reason.chars().filter(|c| !c.is_control());
+                let reason: String = shown.take(REASON_CHARACTERS).collect();
                 self.exclude(
                     id,
                     round,
@@ -208,11 +211,18 @@ impl Room {
     }
 
     pub(super) fn exclude(&mut self, id: ClientId, number: u32, reason: &str, now: Millis) {
-        if let Some(round) = &mut self.round
-            && round.begun_in(id) == number
-        {
-            round.exclude(id, reason);
-            self.settle(now);
+        match &mut self.round {
+            Some(round) if round.begun_in(id) == number => {
+                round.exclude(id, reason);
+                self.settle(now);
+            }
+            Some(_) => {}
+            None => {
+                // Between two rounds it works on nothing any more.
+                self.carried
+                    .retain(|carried, origin| (*carried, origin.round) != (id, number));
+                self.start_if_quorum(now);
+            }
         }
     }
 }

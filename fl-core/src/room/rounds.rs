@@ -1,5 +1,6 @@
 //! Rounds start, take reports, end, and are stored and announced.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rand::seq::SliceRandom;
@@ -53,9 +54,8 @@ impl Room {
             }
             Err(fault) => (None, Some(fault)),
         };
-        if fault.is_some() && self.round.is_none() {
-            // It has nothing to work on any more, and is selected anew.
-            self.carried.remove(&id);
+        if let Some(fault) = &fault {
+            self.give_up_refused(id, report, fault);
         }
         let latest_helps = fault
             .as_ref()
@@ -66,7 +66,7 @@ impl Room {
         };
         self.effects
             .push(Effect::Send(connection, ServerMessage::Receipt(receipt)));
-        if latest_helps {
+        if latest_helps && !self.is_working_on(id) {
             self.effects.push(Effect::SendGlobal(connection));
         }
         self.changed = true;
@@ -88,6 +88,10 @@ impl Room {
         let update = self.settings.compression.restored(adapter, &base)?;
         round.check_update(&update)?;
         let update = round.current(id, &update);
+        // What is discounted may have left the numbers that are finite.
+        if matches!(update, Cow::Owned(_)) {
+            round.check_update(&update)?;
+        }
         let weighting = self.settings.weighting;
         if let Some(round) = &mut self.round {
             round.add(id, report, &update, weighting, bytes)?;

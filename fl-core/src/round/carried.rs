@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Round, Standing};
 use crate::adapter::{Adapter, AdapterHash};
 use crate::aggregate::discounted;
-use crate::protocol::ClientId;
+use crate::protocol::{ClientId, Report};
 
 /// The order that a client took in an earlier round, or an earlier attempt at this one.
 #[derive(Clone, Debug)]
@@ -73,6 +73,13 @@ impl Round {
             self.origins.remove(id);
         }
         (kept, late)
+    }
+
+    /// Whether a report answers the order that a client works on.
+    pub(crate) fn is_ordered(&self, id: ClientId, report: &Report) -> bool {
+        let order = self.order(id, self.started);
+        self.standing(id) == Some(&Standing::Working)
+            && (order.round, order.attempt) == (report.round, report.attempt)
     }
 
     /// The round in which a client's work began.

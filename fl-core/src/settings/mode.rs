@@ -19,7 +19,8 @@ pub enum RoundMode {
     /// global adapter by 1/√(1+τ) of its change.
     Asynchronous {
         /// Most rounds that an update may be behind; a client that falls further behind begins
-        /// anew.
+        /// anew. Fewer where the adapters of so many rounds are more than
+        /// `aggregation.memory_mib`.
         max_staleness: u32,
     },
 }

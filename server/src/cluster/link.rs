@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::TERM;
 use super::lease::Holder;
@@ -125,12 +126,16 @@ pub(super) struct Received<T> {
 #[derive(Debug)]
 pub(crate) struct Sending<T> {
     queue: mpsc::Sender<(T, Bytes)>,
+    /// A message did not fit: nothing is sent after it, so that the other end hears silence.
+    broken: CancellationToken,
 }
 
 impl<T> Clone for Sending<T> {
     fn clone(&self) -> Self {
-        let queue = self.queue.clone();
-        Self { queue }
+        Self {
+            queue: self.queue.clone(),
+            broken: self.broken.clone(),
+        }
     }
 }
 
@@ -142,8 +147,10 @@ impl<T: Serialize + Send + Sync + 'static> Sending<T> {
     /// Begins to send on `subject`.
     pub(super) fn start(client: Client, subject: String, link: u64) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(publish(client, subject, link, waiting));
-        Self { queue }
+        let broken = CancellationToken::new();
+        let sent = publish(client, subject, link, waiting);
+        tokio::spawn(broken.clone().run_until_cancelled_owned(sent));
+        Self { queue, broken }
     }
 
     /// Sends a message; never waits.
@@ -153,7 +160,10 @@ impl<T: Serialize + Send + Sync + 'static> Sending<T> {
 
     /// Sends a message with a payload; never waits.
     pub(crate) fn send_with(&self, what: T, payload: Bytes) -> Result<(), Stuck> {
-        self.queue.try_send((what, payload)).map_err(|_| Stuck)
+        self.queue.try_send((what, payload)).map_err(|_| {
+            self.broken.cancel();
+            Stuck
+        })
     }
 }
 

@@ -3,13 +3,14 @@
 //! A sentence may quote what a client said, so it never is a label itself.
 
 /// How the sentences begin, and the kind of each.
-const KINDS: [(&str, &str); 7] = [
+const KINDS: [(&str, &str); 8] = [
     ("it could not do the work", "declined"),
     ("it left the room", "left"),
     ("its connection broke", "connection_lost"),
     ("it had not reported at the deadline", "deadline"),
     ("the round had enough updates", "enough_updates"),
     ("its update would be more than", "too_old"),
+    ("its update was refused", "refused"),
     ("the server process that", "process_lost"),
 ];
 
