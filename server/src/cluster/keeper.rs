@@ -13,6 +13,7 @@ use fl_core::protocol::RoundRecord;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::Cluster;
 use super::codec::json;
@@ -43,8 +44,14 @@ enum Job {
 }
 
 impl Keeper {
-    /// Begins to write what follows from `loaded`; `deposed` is told at the first failure.
-    pub(super) fn start(cluster: Cluster, loaded: Loaded, deposed: CancellationToken) -> Self {
+    /// Begins to write what follows from `loaded`; `deposed` is told at the first failure. The end
+    /// of the server waits for `tasks`, and so for what is still to be written.
+    pub(super) fn start(
+        cluster: Cluster,
+        loaded: Loaded,
+        deposed: CancellationToken,
+        tasks: &TaskTracker,
+    ) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let writer = Writer {
             cluster: cluster.clone(),
@@ -53,7 +60,7 @@ impl Keeper {
             revision: loaded.revision,
             members: loaded.members,
         };
-        tokio::spawn(writer.run(queue, deposed));
+        tasks.spawn(writer.run(queue, deposed));
         Self { cluster, jobs }
     }
 

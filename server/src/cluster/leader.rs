@@ -77,7 +77,12 @@ impl Bridge {
             "leading the room"
         );
         let most_of_a_partial = most_of_a_partial(room.settings(), &room);
-        let keeper = Keeper::start(self.cluster.clone(), loaded, lost.clone());
+        let keeper = Keeper::start(
+            self.cluster.clone(),
+            loaded,
+            lost.clone(),
+            &self.workshop.tasks,
+        );
         let (inbox, messages) = mpsc::channel(INBOX);
         let stop = self.workshop.stop.child_token();
         let storage = Storage::Nats(keeper);

@@ -83,11 +83,13 @@ pub(super) fn evaluation_key(room: &str, round: u32) -> String {
 
 /// The record, or where it is too long what fits of it.
 pub(super) fn fitting(record: RoundRecord) -> RoundRecord {
-    let bytes = json(&record).map_or(0, |bytes| bytes.len());
-    match bytes > RECORD_LIMIT {
-        true => record.summary(NAMED),
-        false => record,
+    let is_long = |record: &RoundRecord| json(record).is_ok_and(|json| json.len() > RECORD_LIMIT);
+    let (mut fitting, mut named) = (record, NAMED);
+    while is_long(&fitting) && named > 0 {
+        fitting = fitting.summary(named);
+        named /= 2;
     }
+    fitting
 }
 
 fn adapter_name(room: &str, round: u32, hash: AdapterHash) -> String {

@@ -12,6 +12,7 @@ use fl_core::room::Activity;
 use fl_core::settings::RoomSettings;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::nats_server::TestNats;
 use super::lease::{Taken, take};
@@ -76,7 +77,12 @@ async fn two_with_a_room(nats: &TestNats) -> (Cluster, Cluster) {
 
 async fn lead(cluster: &Cluster) -> (Keeper, CancellationToken) {
     let (loaded, deposed) = (cluster.load(ROOM).await.unwrap(), CancellationToken::new());
-    let keeper = Keeper::start(cluster.clone(), loaded, deposed.clone());
+    let keeper = Keeper::start(
+        cluster.clone(),
+        loaded,
+        deposed.clone(),
+        &TaskTracker::new(),
+    );
     (keeper, deposed)
 }
 
