@@ -29,15 +29,14 @@ pub fn check_goes_on(known: &[RoundRecord], now: &[RoundRecord]) {
     );
 }
 
-/// The mean duration of the last few rounds.
+/// The median duration of the last few rounds.
 pub fn usual_duration(history: &[RoundRecord]) -> Duration {
     const FEW: usize = 5;
     let last = history.iter().rev().filter(|record| hash(record).is_some());
-    let last: Vec<u64> = last
-        .take(FEW)
-        .map(|record| record.duration_ms.into())
-        .collect();
-    Duration::from_millis(last.iter().sum::<u64>() / last.len().max(1) as u64)
+    let mut last: Vec<u32> = last.take(FEW).map(|record| record.duration_ms).collect();
+    last.sort_unstable();
+    let median = last.get(last.len() / 2).copied();
+    Duration::from_millis(median.unwrap_or_default().into())
 }
 
 fn short(records: &[RoundRecord]) -> Vec<(u32, u32, Option<AdapterHash>)> {

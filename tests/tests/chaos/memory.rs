@@ -45,12 +45,12 @@ impl Memory {
             median(self.young.iter().take(third)),
             median(self.young.iter().rev().take(third)),
         );
-        // The first of its rounds see its caches and buffers fill.
+        // The first of its rounds see its caches and buffers fill; of a short run little is left then.
         let rounds: Vec<&Vec<u64>> = self.grown.values().collect();
-        let part = rounds.len().div_ceil(4);
+        let part = rounds.len() / 4;
         let grown = (
-            median(rounds.iter().skip(part).take(part).copied().flatten()),
-            median(rounds.iter().rev().take(part).copied().flatten()),
+            median(rounds.iter().skip(part).take(part + 1).copied().flatten()),
+            median(rounds.iter().rev().take(part + 1).copied().flatten()),
         );
         for (what, (early, late)) in [("young servers", young), ("the last server", grown)] {
             let most = early as f64 * (1.0 + plan.growth) + ALLOWED as f64;

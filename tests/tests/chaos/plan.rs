@@ -143,9 +143,9 @@ impl Plan {
         self.staying_clients() + self.guests * self.guests_each
     }
 
-    /// The kills come in the first 70 % of the rounds; in the others memory is watched.
+    /// The kills come in the first 60 % of the rounds; in the others memory is watched.
     pub fn round_of_kill(&self, kill: u32) -> u32 {
-        (kill + 1) * self.rounds * 7 / 10 / self.kills
+        (kill + 1) * self.rounds * 6 / 10 / self.kills
     }
 
     /// How long anything may take.

@@ -30,8 +30,15 @@ pub struct Stub {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(tag = "told", rename_all = "snake_case")]
 pub enum Told {
-    Place { number: u32, client: ClientId },
-    Adapter { round: u32, hash: AdapterHash },
+    Place {
+        number: u32,
+        client: ClientId,
+        completed: u32,
+    },
+    Adapter {
+        round: u32,
+        hash: AdapterHash,
+    },
 }
 
 impl Drop for Stub {

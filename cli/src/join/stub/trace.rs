@@ -15,8 +15,12 @@ pub struct Trace(Option<Mutex<BTreeSet<Told>>>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "told", rename_all = "snake_case")]
 enum Told {
-    /// The stub of this number got this place.
-    Place { number: u32, client: ClientId },
+    /// The stub of this number got this place when so many rounds were completed.
+    Place {
+        number: u32,
+        client: ClientId,
+        completed: u32,
+    },
     /// A client was told that this round made this adapter; round 0 is where the room begins.
     Adapter { round: u32, hash: AdapterHash },
 }
@@ -29,14 +33,19 @@ impl Trace {
 
     /// A stub was welcomed.
     pub fn welcomed(&self, number: u32, welcome: &Welcome) {
-        let client = welcome.client;
-        self.print(Told::Place { number, client });
+        let is_completed = |record: &&RoundRecord| completed(record).is_some();
+        let newest = welcome.history.iter().rfind(is_completed);
+        self.print(Told::Place {
+            number,
+            client: welcome.client,
+            completed: newest.map_or(0, |record| record.round),
+        });
         welcome.history.iter().for_each(|record| self.round(record));
     }
 
     /// A stub was told how a round ended.
     pub fn round(&self, record: &RoundRecord) {
-        if let RoundOutcome::Completed { hash } = record.outcome {
+        if let Some(hash) = completed(record) {
             self.adapter(record.round, hash);
         }
     }
@@ -53,5 +62,12 @@ impl Trace {
             // Numbers and a text alone: they are always JSON.
             println!("{}", serde_json::to_string(&told).unwrap_or_default());
         }
+    }
+}
+
+fn completed(record: &RoundRecord) -> Option<AdapterHash> {
+    match record.outcome {
+        RoundOutcome::Completed { hash } => Some(hash),
+        RoundOutcome::Abandoned { .. } => None,
     }
 }
