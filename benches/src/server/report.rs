@@ -116,7 +116,7 @@ impl Report {
             return;
         }
         println!(
-            "\n{rooms} rooms of {clients} clients at once: {updates_per_s:.0} updates a second in all; \
+            "\nrooms at once: {rooms}, of {clients} clients each: {updates_per_s:.0} updates a second in all; \
              report → acknowledgement p99 {middle:.1} ms in the middle room, {worst:.1} in the worst; \
              {} rounds in {fastest:.1} to {slowest:.1} s",
             load.rounds
