@@ -1,12 +1,12 @@
 //! One room's task: feeds its machine with messages, time and results, and carries out its effects.
 
+mod early;
 mod elsewhere;
 mod heavy;
 mod inspection;
 mod recorded;
 mod ways;
 
-use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,7 @@ use crate::secrets;
 use crate::storage::Storage;
 use crate::store::Change;
 
+use early::Early;
 pub(crate) use elsewhere::Elsewhere;
 pub(crate) use heavy::heavily;
 pub(crate) use inspection::Inspection;
@@ -100,7 +101,7 @@ pub(crate) struct RoomActor {
     view_due: bool,
     global_frame: Option<(AdapterHash, Bytes)>,
     /// Updates that came between two rounds and belong into the next one.
-    early: BTreeMap<ConnectionId, Input>,
+    early: Early,
 }
 
 impl RoomActor {
@@ -125,7 +126,7 @@ impl RoomActor {
             view_at: Instant::now(),
             view_due: false,
             global_frame: None,
-            early: BTreeMap::new(),
+            early: Early::default(),
         }
     }
 
@@ -194,9 +195,9 @@ impl RoomActor {
         let now = self.now();
         match input {
             Input::Report { connection, .. }
-                if self.room.has_to_wait(connection) && !self.early.contains_key(&connection) =>
+                if self.room.has_to_wait(connection) && !self.early.holds(connection) =>
             {
-                self.early.insert(connection, input);
+                self.early.push(connection, input);
             }
             Input::Join {
                 connection,
@@ -224,7 +225,7 @@ impl RoomActor {
             }
             Input::Gone { connection } => {
                 self.ways.remove(connection);
-                self.early.remove(&connection);
+                self.early.forget(connection);
                 self.heavily(|room| room.disconnected(connection, now));
             }
             Input::Command { command, answer } => {
@@ -251,13 +252,9 @@ impl RoomActor {
 
     /// Takes in what had to wait for the next round.
     async fn take_early(&mut self) {
-        let due = |connection: &ConnectionId| !self.room.has_to_wait(*connection);
-        let due: Vec<ConnectionId> = self.early.keys().copied().filter(due).collect();
-        for connection in due {
-            if let Some(input) = self.early.remove(&connection) {
-                self.take(input).await;
-                self.carry_out().await;
-            }
+        while let Some(input) = self.early.next(|from| self.room.has_to_wait(from)) {
+            self.take(input).await;
+            self.carry_out().await;
         }
     }
 
