@@ -112,7 +112,6 @@ impl Replay {
         let own = own.unwrap_or(&self.global);
         let part = aggregator.trained().part(own);
         let restored = self.settings.compression.restored(body, &part)?;
-        aggregator.check(&restored)?;
         let staleness = round.saturating_sub(report.round);
         let adapter = discounted(&restored, own, &self.global, staleness);
         let weight = self.settings.weighting.weight(report);

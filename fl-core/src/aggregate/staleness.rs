@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use crate::adapter::Adapter;
 
 /// The update of a client that began at `base`, `staleness` rounds before `global`, as if it had
-/// begun at `global`. All three have the update's matrices in its shapes.
+/// begun at `global`. Nothing is checked: matrices that the others do not have stay as they are.
 pub(crate) fn discounted<'a>(
     update: &'a Adapter,
     base: &Adapter,

@@ -87,11 +87,15 @@ impl Room {
 
     /// Selects others in the place of a client that has reported.
     pub(super) fn enlist_others(&mut self, now: Millis) {
-        if self.settings.round.mode.is_asynchronous() && self.settings.round.sample > 0 {
-            let ready: Vec<ClientId> = self.members.ready().iter().copied().collect();
-            for id in ready {
-                self.enlist(id, now);
-            }
+        let Some(round) = &self.round else { return };
+        let free = self.settings.round.sample.saturating_sub(round.at_work());
+        if !self.settings.round.mode.is_asynchronous() || free == 0 {
+            return;
+        }
+        let ready = self.members.ready().iter().copied();
+        let others = ready.filter(|id| round.standing(*id).is_none());
+        for id in others.take(free as usize).collect::<Vec<_>>() {
+            self.enlist(id, now);
         }
     }
 

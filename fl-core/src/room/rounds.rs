@@ -1,6 +1,5 @@
 //! Rounds start, take reports, end, and are stored and announced.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use rand::seq::SliceRandom;
@@ -42,18 +41,12 @@ impl Room {
         accepted: Result<(), Fault>,
         now: Millis,
     ) -> Option<Counted> {
-        let running = self.round.as_ref().map_or(0, |round| round.number);
-        let (counts, fault) = match accepted {
-            Ok(()) => {
-                let counted = Counted {
-                    client: id,
-                    round: running,
-                    attempt: self.attempt,
-                };
-                (Some(counted), None)
-            }
-            Err(fault) => (None, Some(fault)),
-        };
+        let fault = accepted.err();
+        let counts = fault.is_none().then_some(Counted {
+            client: id,
+            round: self.completed + 1,
+            attempt: self.attempt,
+        });
         if let Some(fault) = &fault {
             self.give_up_refused(id, report, fault);
         }
@@ -86,12 +79,8 @@ impl Room {
         let origin = round.origin(id);
         let base = round.trained().part(&origin.global);
         let update = self.settings.compression.restored(adapter, &base)?;
-        round.check_update(&update)?;
         let update = round.current(id, &update);
-        // What is discounted may have left the numbers that are finite.
-        if matches!(update, Cow::Owned(_)) {
-            round.check_update(&update)?;
-        }
+        round.check_update(&update)?;
         let weighting = self.settings.weighting;
         if let Some(round) = &mut self.round {
             round.add(id, report, &update, weighting, bytes)?;
@@ -303,10 +292,10 @@ impl Room {
             .push(Effect::Broadcast(ServerMessage::RoundEnded(
                 record.summary(ENDED_NAMED),
             )));
-        // Tried again after 1, 2, 4 … 32 seconds, so that a room whose clients all fail rests.
         if self.activity != Activity::Running {
             self.drop_carried();
         }
+        // Tried again after 1, 2, 4 … 32 seconds, so that a room whose clients all fail rests.
         self.not_before = now + (1000 << self.attempt.saturating_sub(1).min(5));
         self.changed = true;
     }

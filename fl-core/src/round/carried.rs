@@ -97,7 +97,7 @@ impl Round {
         })
     }
 
-    /// A checked update of a client, as if the client had begun at this round's adapter.
+    /// An update of a client, as if the client had begun at this round's adapter.
     pub(crate) fn current<'a>(&self, id: ClientId, update: &'a Adapter) -> Cow<'a, Adapter> {
         match self.origins.get(&id) {
             Some(own) => {
