@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::report::Report;
 use crate::workspace::Workspace;
-use crate::{first_step, speed, steps};
+use crate::{first_step, speed, steps, tools};
 
 /// Builds and runs `benches` with these arguments, at the root of the checkout.
 ///
@@ -25,6 +25,9 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
             command
                 .arg("--scratch")
                 .arg(workspace.target.join("server-bench"));
+            if let Some(nats_server) = tools::nats_server_path() {
+                command.arg("--nats-server").arg(nats_server);
+            }
         }
         _ => {}
     }

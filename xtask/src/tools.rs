@@ -116,6 +116,11 @@ pub fn nats_server(step: &Step) -> Result<Done> {
     Ok(Done::Ran)
 }
 
+/// Where the NATS server is, if it is.
+pub fn nats_server_path() -> Option<PathBuf> {
+    find(&NATS_SERVER)
+}
+
 fn install_packages(step: &Step, missing: &[&SystemProgram]) -> Result<()> {
     let packages = missing.iter().map(|program| program.debian);
     step.run(apt_get().arg("update"))?;

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
-use super::process::{Joined, Server, join};
+use super::process::{Joined, Running, join};
 use super::room::{Room, is_paused, settings};
+use super::service::Service;
 
 /// How long anything may take that should take seconds.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -24,14 +25,16 @@ pub struct Load {
 /// What a load came to.
 #[derive(Clone, Debug)]
 pub struct Figures {
+    /// Processes that served the room.
+    pub processes: usize,
     pub joined: Joined,
     /// Server memory per connected client that does nothing: before the first round.
     pub idle_before: u64,
     /// The same after the last one.
     pub idle_after: u64,
-    /// Most memory of the server.
+    /// Most memory of the server, of several processes the sum.
     pub peak: u64,
-    /// Processor time of the server for one update.
+    /// Processor time of the server, NATS included, for one update.
     pub server_micros: f64,
     /// Processor time of all stubs for one update.
     pub stubs_micros: f64,
@@ -48,26 +51,25 @@ impl Figures {
 }
 
 impl Load {
-    /// Runs server and stubs.
+    /// Runs the stubs, as many on each process.
     ///
     /// # Errors
     /// A client that was dropped, and whatever stops the programs.
-    pub fn measure(self, program: &Path) -> Result<Figures> {
+    pub fn measure(self, program: &Path, service: &Service) -> Result<Figures> {
         let Self { clients, rounds } = self;
-        let server = Server::start(program)?;
-        let room = Room::open(&server.url, &settings(clients))?;
+        let mut urls = service.urls();
+        let processes = urls.len();
+        let room = Room::open(urls.next().context("no process")?, &settings(clients))?;
         sleep(REST);
-        let empty = server.process.memory()?.now;
-        let stubs = join(program, &server.url, &room.code, clients)?;
+        let empty = service.memory()?.now;
+        let stubs = self.join(program, service, &room.code)?;
         room.wait("joining", PATIENCE, |view| view.ready == clients)?;
         sleep(REST);
         let per_client = |bytes: u64| bytes.saturating_sub(empty) / u64::from(clients);
-        let idle_before = per_client(server.process.memory()?.now);
+        let idle_before = per_client(service.memory()?.now);
         let time = || -> Result<(f64, f64)> {
-            Ok((
-                server.process.processor_seconds()?,
-                stubs.processor_seconds()?,
-            ))
+            let stubs: Result<f64> = stubs.iter().map(Running::processor_seconds).sum();
+            Ok((service.processor_seconds()?, stubs?))
         };
         let before = time()?;
         room.command("start")?;
@@ -76,10 +78,11 @@ impl Load {
         room.wait("the last round", PATIENCE, is_paused)?;
         let after = time()?;
         sleep(REST);
-        let memory = server.process.memory()?;
+        let memory = service.memory()?;
         let idle_after = per_client(memory.now);
         room.command("finish")?;
-        let joined: Joined = stubs.answer()?;
+        let joined: Result<Vec<Joined>> = stubs.into_iter().map(Running::answer).collect();
+        let joined = Joined::together(joined?).context("no stubs")?;
         let (finished, reconnects) = (joined.finished, joined.reconnects);
         ensure!(
             finished == clients && reconnects == 0,
@@ -93,6 +96,7 @@ impl Load {
         );
         let micros = |seconds: f64| 1e6 * seconds / updates as f64;
         Ok(Figures {
+            processes,
             joined,
             idle_before,
             idle_after,
@@ -100,5 +104,16 @@ impl Load {
             server_micros: micros(after.0 - before.0),
             stubs_micros: micros(after.1 - before.1),
         })
+    }
+
+    /// A program of stubs for each process; what does not divide goes to the first ones.
+    fn join(self, program: &Path, service: &Service, room: &str) -> Result<Vec<Running>> {
+        let urls = service.urls();
+        let processes = u32::try_from(urls.len())?;
+        let (each, rest) = (self.clients / processes, self.clients % processes);
+        (0..)
+            .zip(urls)
+            .map(|(process, url)| join(program, url, room, each + u32::from(process < rest)))
+            .collect()
     }
 }

@@ -1,5 +1,5 @@
-//! What one server process bears: thousands of sockets, updates a second, many rooms, memory, against
-//! Flower.
+//! What one server process bears: thousands of sockets, updates a second, many rooms, memory, on NATS,
+//! against Flower.
 
 mod aggregate;
 mod flower;
@@ -8,6 +8,7 @@ mod process;
 mod report;
 mod room;
 mod rooms;
+mod service;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ use anyhow::{Result, ensure};
 use load::Load;
 use report::Report;
 use rooms::Rooms;
+use service::Service;
 
 /// What to measure, and how thoroughly.
 #[derive(Debug, clap::Args)]
@@ -38,9 +40,18 @@ pub struct Arguments {
     /// Clients of each of the rooms
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100))]
     room_clients: u32,
+    /// Processes that share the load on NATS
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=16))]
+    processes: u32,
+    /// NATS's server; without it, one process alone is measured
+    #[arg(long, value_name = "FILE")]
+    nats_server: Option<PathBuf>,
     /// Measure the rooms alone
-    #[arg(long)]
+    #[arg(long, conflicts_with = "only_several")]
     only_rooms: bool,
+    /// Measure one process against several alone
+    #[arg(long, requires = "nats_server")]
+    only_several: bool,
     /// Leave Flower out
     #[arg(long)]
     no_peer: bool,
@@ -67,6 +78,26 @@ impl Arguments {
         } else {
             thorough
         }
+    }
+
+    /// The same load on one process and on several, as far as there is NATS.
+    fn measure_sockets(&self, report: Report) -> Result<()> {
+        let program = &self.program;
+        let load = Load {
+            clients: self.sockets(),
+            rounds: self.rounds(10),
+        };
+        let one = load.measure(program, &Service::one(program)?)?;
+        report.load(&one);
+        let Some(nats_server) = &self.nats_server else {
+            report.left_out("several processes: there is no nats-server");
+            return Ok(());
+        };
+        let service = Service::several(program, nats_server, self.processes)?;
+        let several = load.measure(program, &service)?;
+        report.load(&several);
+        report.several(&one, &several);
+        Ok(())
     }
 
     /// Many rooms, one with as many clients as they have in all, and one as small as each of them.
@@ -102,17 +133,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.only_rooms {
         return arguments.measure_rooms(report);
     }
+    if arguments.only_several {
+        return arguments.measure_sockets(report);
+    }
     report.aggregate(&aggregate::measure(arguments.rounds(25)));
-    let many = Load {
-        clients: arguments.sockets(),
-        rounds: arguments.rounds(10),
-    };
-    report.load(&many.measure(program)?);
+    arguments.measure_sockets(report)?;
     let few = Load {
         clients: arguments.peer_clients,
         rounds: arguments.rounds(50),
     };
-    let ours = few.measure(program)?;
+    let ours = few.measure(program, &Service::one(program)?)?;
     report.load(&ours);
     arguments.measure_rooms(report)?;
     if !arguments.no_peer {

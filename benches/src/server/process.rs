@@ -121,42 +121,6 @@ pub struct Memory {
     pub peak: u64,
 }
 
-/// A server with a data folder of its own.
-pub struct Server {
-    pub process: Running,
-    /// Its address, as `http://HOST:PORT`.
-    pub url: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Server {
-    /// Starts `lpfl serve`.
-    ///
-    /// # Errors
-    /// When it does not say where it listens.
-    pub fn start(program: &Path) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let mut command = Command::new(program);
-        command
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(folder.path().join("data"))
-            // All clients come from one address.
-            .args(["--limit", "connections_per_address=10000"])
-            .env("LPFL_LOG", "warn");
-        let mut process = Running::start(&mut command)?;
-        let greeting = process.first_line()?;
-        let url = greeting.split(' ').nth(1);
-        let url = url
-            .with_context(|| format!("no address in {greeting:?}"))?
-            .to_owned();
-        Ok(Self {
-            process,
-            url,
-            _folder: folder,
-        })
-    }
-}
-
 /// Starts `lpfl join --stub`.
 ///
 /// # Errors
@@ -183,6 +147,25 @@ pub struct Joined {
     pub latency_ms: Latencies,
 }
 
+impl Joined {
+    /// Programs that took part side by side: their sums, and the worst of their latencies.
+    pub fn together(programs: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let mut all = programs.into_iter().reduce(|one, other| Self {
+            clients: one.clients + other.clients,
+            parameters: one.parameters,
+            finished: one.finished + other.finished,
+            reconnects: one.reconnects + other.reconnects,
+            rounds: one.rounds.max(other.rounds),
+            seconds: one.seconds.max(other.seconds),
+            updates: one.updates + other.updates,
+            updates_per_s: 0.0,
+            latency_ms: one.latency_ms.worse(other.latency_ms),
+        })?;
+        all.updates_per_s = all.updates as f64 / all.seconds;
+        Some(all)
+    }
+}
+
 /// Percentiles of the steps that are printed.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Latencies {
@@ -191,10 +174,30 @@ pub struct Latencies {
     pub global: Percentiles,
 }
 
+impl Latencies {
+    fn worse(self, other: Self) -> Self {
+        Self {
+            welcome: self.welcome.worse(other.welcome),
+            acknowledge: self.acknowledge.worse(other.acknowledge),
+            global: self.global.worse(other.global),
+        }
+    }
+}
+
 /// Milliseconds.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Percentiles {
     pub p50: f64,
     pub p99: f64,
     pub max: f64,
+}
+
+impl Percentiles {
+    fn worse(self, other: Self) -> Self {
+        Self {
+            p50: self.p50.max(other.p50),
+            p99: self.p99.max(other.p99),
+            max: self.max.max(other.max),
+        }
+    }
 }

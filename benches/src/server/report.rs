@@ -44,8 +44,8 @@ impl Report {
         if self.as_json {
             let object = |what: &str, value: f64| {
                 print(&json!({
-                    "what": what, "engine": "lpfl", "clients": clients,
-                    "parameters": parameters, "value": rounded(value),
+                    "what": what, "engine": "lpfl", "processes": figures.processes,
+                    "clients": clients, "parameters": parameters, "value": rounded(value),
                 }));
             };
             object("sockets_held", f64::from(joined.finished));
@@ -63,8 +63,8 @@ impl Report {
         }
         let kibibytes = |bytes: u64| bytes as f64 / 1024.0;
         println!(
-            "\n{clients} sockets, {parameters} parameters: none dropped in {} rounds",
-            joined.rounds
+            "\n{clients} sockets, {parameters} parameters, processes: {}: none dropped in {} rounds",
+            figures.processes, joined.rounds
         );
         println!(
             "  {:.1} rounds a minute, {:.0} updates a second",
@@ -90,6 +90,29 @@ impl Report {
             "  processor time for one update: {:.0} µs of the server, {:.0} µs of its clients",
             figures.server_micros, figures.stubs_micros
         );
+    }
+
+    /// Prints what it costs that several processes share the load.
+    pub fn several(&self, one: &Figures, several: &Figures) {
+        let processes = several.processes;
+        let speed = several.joined.updates_per_s / one.joined.updates_per_s;
+        let work = several.server_micros / one.server_micros;
+        if self.as_json {
+            let object = |what: &str, value: f64| {
+                print(&json!({ "what": what, "processes": processes, "value": rounded(value) }));
+            };
+            object("several_updates_per_s_ratio", speed);
+            return object("several_server_cpu_ratio", work);
+        }
+        println!(
+            "\n{processes} processes on NATS against one: {speed:.2} × the updates a second, \
+             {work:.2} × the processor time of server and NATS for one update"
+        );
+    }
+
+    /// Says what was not measured, aside from the figures.
+    pub fn left_out(&self, what: &str) {
+        eprintln!("left out: {what}");
     }
 
     /// Prints what several rooms came to.

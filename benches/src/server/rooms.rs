@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
-use super::process::{Joined, Server, join};
+use super::process::{Joined, join};
 use super::room::{Room, settings};
+use super::service::Service;
 
 /// How long joining may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -43,13 +44,14 @@ impl Rooms {
             clients,
             rounds,
         } = self;
-        let server = Server::start(program)?;
+        let service = Service::one(program)?;
+        let url = service.urls().next().context("no process")?;
         let mut settings = settings(clients);
         settings.round.rounds = rounds;
         let mut opened = Vec::new();
         for _ in 0..rooms {
-            let room = Room::open(&server.url, &settings)?;
-            let stubs = join(program, &server.url, &room.code, clients)?;
+            let room = Room::open(url, &settings)?;
+            let stubs = join(program, url, &room.code, clients)?;
             opened.push((room, stubs));
         }
         for (room, _) in &opened {
