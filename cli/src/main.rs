@@ -14,6 +14,11 @@ mod task;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+/// Thousands of updates come and go in a round: freed memory goes back to the system soon.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Federated learning of small language models in browser tabs.
 #[derive(Debug, Parser)]
