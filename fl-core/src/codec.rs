@@ -73,7 +73,9 @@ pub fn decode_text<T: DeserializeOwned>(text: &str, limit: usize) -> Result<T, C
 
 /// A binary frame: header length (u32, little-endian), JSON header, safetensors body.
 pub fn encode_binary<T: Serialize>(header: &T, adapter: &Adapter) -> Vec<u8> {
-    encode_frame(header, &encode_adapter(adapter))
+    let mut frame = encode_frame(header, &[]);
+    body::append_adapter(adapter, &mut frame);
+    frame
 }
 
 /// A binary frame with a body that is encoded already.

@@ -15,7 +15,7 @@ use crate::in_flight::{Budget, Share};
 use crate::metrics::Metrics;
 
 /// Bytes of one frame that are read without a share of the budget.
-const FREE: usize = 64 * 1024;
+const FREE: usize = 16 * 1024;
 /// Bytes of a client's ping or pong before its payload.
 const CONTROL_HEADER: usize = 6;
 

@@ -1,8 +1,10 @@
 //! Bodies of binary frames: safetensors files of matrices.
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors, View};
 
 use super::{CodecError, FRAME_LIMIT, MATRICES_LIMIT};
 use crate::adapter::{Adapter, Matrix};
@@ -63,13 +65,13 @@ impl Type {
         }
     }
 
-    fn encode(self, values: &[f32]) -> Vec<u8> {
+    fn encode(self, values: &[f32], body: &mut Vec<u8>) {
         match self {
-            Self::F32 => bytes(values, f32::to_le_bytes),
-            Self::F16 => bytes(values, |v| half::from_f32(v).to_le_bytes()),
+            Self::F32 => append(values, body, f32::to_le_bytes),
+            Self::F16 => append(values, body, |v| half::from_f32(v).to_le_bytes()),
             // The casts saturate.
-            Self::I8 => bytes(values, |v| (v as i8).to_le_bytes()),
-            Self::U32 => bytes(values, |v| (v as u32).to_le_bytes()),
+            Self::I8 => append(values, body, |v| (v as i8).to_le_bytes()),
+            Self::U32 => append(values, body, |v| (v as u32).to_le_bytes()),
         }
     }
 
@@ -87,13 +89,14 @@ impl Type {
     }
 }
 
-/// The bytes of all values. In this form the compiler copies many at once.
-fn bytes<const N: usize>(values: &[f32], encode: impl Fn(f32) -> [u8; N]) -> Vec<u8> {
-    let mut bytes = vec![0; N * values.len()];
-    for (place, &value) in bytes.as_chunks_mut().0.iter_mut().zip(values) {
+/// Appends the bytes of all values. In this form the compiler copies many at once.
+fn append<const N: usize>(values: &[f32], body: &mut Vec<u8>, encode: impl Fn(f32) -> [u8; N]) {
+    let start = body.len();
+    body.resize(start + N * values.len(), 0);
+    let places = body[start..].as_chunks_mut().0;
+    for (place, &value) in places.iter_mut().zip(values) {
         *place = encode(value);
     }
-    bytes
 }
 
 fn chunks<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
@@ -102,36 +105,77 @@ fn chunks<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
 
 /// An adapter as a safetensors file of f32 matrices, with PEFT's `format` metadata.
 pub fn encode_adapter(adapter: &Adapter) -> Vec<u8> {
-    encode(
-        adapter
-            .matrices
-            .iter()
-            .map(|(name, matrix)| (name, Type::F32, matrix)),
-    )
+    let mut body = Vec::new();
+    append_adapter(adapter, &mut body);
+    body
 }
 
 /// Matrices of several types as a safetensors file.
 pub fn encode_tensors(tensors: &BTreeMap<String, Tensor>) -> Vec<u8> {
-    encode(
-        tensors
-            .iter()
-            .map(|(name, tensor)| (name, tensor.kind, &tensor.matrix)),
-    )
+    let mut body = Vec::new();
+    let entries = tensors.iter();
+    append_file(
+        entries.map(|(name, tensor)| (name, tensor.kind, &tensor.matrix)),
+        &mut body,
+    );
+    body
 }
 
-fn encode<'a>(tensors: impl Iterator<Item = (&'a String, Type, &'a Matrix)>) -> Vec<u8> {
-    let bytes = |(name, kind, matrix): (&'a String, Type, &'a Matrix)| {
-        (name, kind, matrix, kind.encode(&matrix.values))
-    };
-    let encoded: Vec<_> = tensors.map(bytes).collect();
-    let views = encoded.iter().filter_map(|(name, kind, matrix, bytes)| {
-        // A view fails only when bytes and shape disagree.
-        let shape = vec![matrix.rows, matrix.columns];
-        let view = TensorView::new(kind.dtype(), shape, bytes).ok()?;
-        Some((name, view))
+/// [`encode_adapter`] behind what is there already.
+pub(super) fn append_adapter(adapter: &Adapter, bytes: &mut Vec<u8>) {
+    let entries = adapter.matrices.iter();
+    append_file(
+        entries.map(|(name, matrix)| (name, Type::F32, matrix)),
+        bytes,
+    );
+}
+
+/// A tensor as a file's description has it: its data follow elsewhere.
+struct Described {
+    kind: Type,
+    shape: [usize; 2],
+}
+
+impl View for Described {
+    fn dtype(&self) -> Dtype {
+        self.kind.dtype()
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&[])
+    }
+
+    fn data_len(&self) -> usize {
+        self.kind.bytes() * self.shape[0] * self.shape[1]
+    }
+}
+
+/// The description is the library's; values go to their place at once, without a copy of them all.
+fn append_file<'a>(
+    tensors: impl Iterator<Item = (&'a String, Type, &'a Matrix)>,
+    bytes: &mut Vec<u8>,
+) {
+    // A matrix whose values do not fit its shape cannot be described.
+    let is_whole = |matrix: &Matrix| matrix.values.len() == matrix.rows * matrix.columns;
+    let mut tensors: Vec<_> = tensors.filter(|(.., matrix)| is_whole(matrix)).collect();
+    // The order of the format: wide types first, then by name.
+    tensors.sort_by_key(|(name, kind, _)| (Reverse(kind.dtype()), *name));
+    let described = tensors.iter().map(|&(name, kind, matrix)| {
+        let shape = [matrix.rows, matrix.columns];
+        (name, Described { kind, shape })
     });
     let metadata = [("format".to_owned(), "pt".to_owned())].into();
-    safetensors::serialize(views, Some(metadata)).unwrap_or_default()
+    let description = safetensors::serialize(described, Some(metadata)).unwrap_or_default();
+    let size = |&(_, kind, matrix): &(_, Type, &Matrix)| kind.bytes() * matrix.values.len();
+    bytes.reserve(description.len() + tensors.iter().map(size).sum::<usize>());
+    bytes.extend(description);
+    for (_, kind, matrix) in tensors {
+        kind.encode(&matrix.values, bytes);
+    }
 }
 
 /// Reads matrices from safetensors bytes, in whatever type of [`Type`] they travelled.
@@ -182,7 +226,41 @@ fn within_limit(count: usize, limit: usize, what: &str) -> Result<(), CodecError
 
 #[cfg(test)]
 mod tests {
+    use safetensors::tensor::TensorView;
+
     use super::*;
+
+    #[test]
+    fn body_is_what_the_library_writes() {
+        let types = [Type::I8, Type::F32, Type::F16, Type::U32, Type::F32];
+        let tensors: BTreeMap<String, Tensor> = (1..)
+            .zip(types)
+            .map(|(rows, kind)| {
+                let matrix = Matrix {
+                    rows,
+                    columns: 3,
+                    values: (0..3 * rows).map(|value| value as f32).collect(),
+                };
+                (format!("w{rows}"), Tensor { kind, matrix })
+            })
+            .collect();
+        let data: BTreeMap<&String, Vec<u8>> = tensors
+            .iter()
+            .map(|(name, tensor)| {
+                let mut data = Vec::new();
+                tensor.kind.encode(&tensor.matrix.values, &mut data);
+                (name, data)
+            })
+            .collect();
+        let views = tensors.iter().map(|(name, Tensor { kind, matrix })| {
+            let shape = vec![matrix.rows, matrix.columns];
+            let view = TensorView::new(kind.dtype(), shape, &data[name]);
+            (name, view.unwrap())
+        });
+        let metadata = [("format".to_owned(), "pt".to_owned())].into();
+        let theirs = safetensors::serialize(views, Some(metadata)).unwrap();
+        assert_eq!(encode_tensors(&tensors), theirs);
+    }
 
     #[test]
     fn body_with_other_types_is_refused() {

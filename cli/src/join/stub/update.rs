@@ -3,7 +3,7 @@
 use std::iter::zip;
 use std::sync::LazyLock;
 
-use fl_core::adapter::Adapter;
+use fl_core::adapter::{Adapter, Matrix};
 use fl_core::protocol::WorkOrder;
 use fl_core::session::WorkResult;
 use rand::rngs::SmallRng;
@@ -40,22 +40,25 @@ pub fn of(base: &Adapter, order: &WorkOrder, seed: u64, client: u32) -> (WorkRes
         confidence: 0.8,
         work_ms: 0,
     };
-    let mut update = base.clone();
-    for matrix in update.matrices.values_mut() {
-        for values in matrix.values.chunks_mut(MOVES_DRAWN / 2) {
+    let mut moved = |matrix: &Matrix| {
+        let mut values = Vec::with_capacity(matrix.values.len());
+        for piece in matrix.values.chunks(MOVES_DRAWN / 2) {
             let from = rng.random_range(0..MOVES_DRAWN / 2);
-            for (value, step) in zip(values, &MOVES[from..]) {
-                *value += step;
-            }
+            values.extend(zip(piece, &MOVES[from..]).map(|(value, step)| value + step));
         }
-    }
+        Matrix { values, ..*matrix }
+    };
+    let matrices = base.matrices.iter();
+    let update = Adapter {
+        matrices: matrices
+            .map(|(name, matrix)| (name.clone(), moved(matrix)))
+            .collect(),
+    };
     (result, update)
 }
 
 #[cfg(test)]
 mod tests {
-    use fl_core::adapter::Matrix;
-
     use super::*;
 
     #[test]
