@@ -48,6 +48,11 @@ impl Queue {
     pub(crate) async fn recv(&mut self) -> Option<Outgoing> {
         self.0.recv().await.map(|(outgoing, _)| outgoing)
     }
+
+    /// The next message, if it is there already.
+    pub(crate) fn next_waiting(&mut self) -> Option<Outgoing> {
+        self.0.try_recv().ok().map(|(outgoing, _)| outgoing)
+    }
 }
 
 /// A way for the connection itself to queue answers, which does not keep the queue open.

@@ -208,18 +208,31 @@ where
     let mut beat = interval_at(Instant::now() + limits.heartbeat, limits.heartbeat);
     let mut quiet = true;
     loop {
-        let message = tokio::select! {
-            outgoing = queue.recv() => match outgoing {
-                Some(Outgoing::Text(text)) => Message::Text(text),
-                Some(Outgoing::Binary(bytes)) => Message::Binary(bytes),
-                Some(Outgoing::Refuse(fault)) => {
-                    if is_failed_hello(&fault) {
-                        room.refused_hello();
+        tokio::select! {
+            outgoing = queue.recv() => {
+                quiet = false;
+                // What comes with it goes with it: a round's end makes several messages.
+                let mut next = Some(match outgoing {
+                    Some(outgoing) => outgoing,
+                    None => return End::GoingAway,
+                });
+                while let Some(outgoing) = next {
+                    let message = match outgoing {
+                        Outgoing::Text(text) => Message::Text(text),
+                        Outgoing::Binary(bytes) => Message::Binary(bytes),
+                        Outgoing::Refuse(fault) => {
+                            if is_failed_hello(&fault) {
+                                room.refused_hello();
+                            }
+                            return End::Refused(fault);
+                        }
+                    };
+                    if sink.feed(message).await.is_err() {
+                        return End::Gone;
                     }
-                    return End::Refused(fault);
+                    next = queue.next_waiting();
                 }
-                None => return End::GoingAway,
-            },
+            }
             _ = beat.tick() => {
                 // A page cannot see pings, so silence is broken by a message too.
                 if std::mem::replace(&mut quiet, true) {
@@ -228,14 +241,12 @@ where
                         return End::Gone;
                     }
                 }
-                if sink.send(Message::Ping(Bytes::new())).await.is_err() {
+                if sink.feed(Message::Ping(Bytes::new())).await.is_err() {
                     return End::Gone;
                 }
-                continue;
             }
-        };
-        quiet = false;
-        if sink.send(message).await.is_err() {
+        }
+        if sink.flush().await.is_err() {
             return End::Gone;
         }
     }

@@ -20,6 +20,8 @@ const REST: Duration = Duration::from_secs(3);
 pub struct Load {
     pub clients: u32,
     pub rounds: u32,
+    /// Of LoRA, on the bundled model: its adapter has 8 matrices of 256 × 2 × rank parameters.
+    pub rank: u32,
 }
 
 /// What a load came to.
@@ -56,10 +58,14 @@ impl Load {
     /// # Errors
     /// A client that was dropped, and whatever stops the programs.
     pub fn measure(self, program: &Path, service: &Service) -> Result<Figures> {
-        let Self { clients, rounds } = self;
+        let Self {
+            clients,
+            rounds,
+            rank,
+        } = self;
         let mut urls = service.urls();
         let processes = urls.len();
-        let room = Room::open(urls.next().context("no process")?, &settings(clients))?;
+        let room = Room::open(urls.next().context("no process")?, &settings(clients, rank))?;
         sleep(REST);
         let empty = service.memory()?.now;
         let stubs = self.join(program, service, &room.code)?;

@@ -19,6 +19,11 @@ use report::Report;
 use rooms::Rooms;
 use service::Service;
 
+/// Rank that gives an adapter 65,536 parameters.
+const RANK: u32 = 16;
+/// Ranks of the comparison with Flower: a room's own, unless it is told otherwise, and [`RANK`].
+const PEER_RANKS: [u32; 2] = [8, RANK];
+
 /// What to measure, and how thoroughly.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -52,6 +57,9 @@ pub struct Arguments {
     /// Measure one process against several alone
     #[arg(long, requires = "nats_server")]
     only_several: bool,
+    /// Measure the comparison with Flower alone
+    #[arg(long, conflicts_with_all = ["only_rooms", "only_several", "no_peer"])]
+    only_peer: bool,
     /// Leave Flower out
     #[arg(long)]
     no_peer: bool,
@@ -86,6 +94,7 @@ impl Arguments {
         let load = Load {
             clients: self.sockets(),
             rounds: self.rounds(10),
+            rank: RANK,
         };
         let one = load.measure(program, &Service::one(program)?)?;
         report.load(&one);
@@ -97,6 +106,28 @@ impl Arguments {
         let several = load.measure(program, &service)?;
         report.load(&several);
         report.several(&one, &several);
+        Ok(())
+    }
+
+    /// The same number of clients and parameters here and with Flower.
+    fn measure_peer(&self, report: Report) -> Result<()> {
+        let flower = match self.no_peer {
+            true => None,
+            false => Some(flower::Flower::install(&self.python, &self.scratch)?),
+        };
+        for rank in PEER_RANKS {
+            let few = Load {
+                clients: self.peer_clients,
+                rounds: self.rounds(50),
+                rank,
+            };
+            let ours = few.measure(&self.program, &Service::one(&self.program)?)?;
+            report.load(&ours);
+            if let Some(flower) = &flower {
+                let theirs = flower.measure(few.clients, ours.parameters(), self.rounds(10))?;
+                report.peer(&ours, &theirs);
+            }
+        }
         Ok(())
     }
 
@@ -133,22 +164,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.only_rooms {
         return arguments.measure_rooms(report);
     }
+    if arguments.only_peer {
+        return arguments.measure_peer(report);
+    }
     if arguments.only_several {
         return arguments.measure_sockets(report);
     }
     report.aggregate(&aggregate::measure(arguments.rounds(25)));
     arguments.measure_sockets(report)?;
-    let few = Load {
-        clients: arguments.peer_clients,
-        rounds: arguments.rounds(50),
-    };
-    let ours = few.measure(program, &Service::one(program)?)?;
-    report.load(&ours);
     arguments.measure_rooms(report)?;
-    if !arguments.no_peer {
-        let flower = flower::Flower::install(&arguments.python, &arguments.scratch)?;
-        let theirs = flower.measure(few.clients, ours.parameters(), arguments.rounds(10))?;
-        report.peer(&ours, &theirs);
-    }
-    Ok(())
+    arguments.measure_peer(report)
 }

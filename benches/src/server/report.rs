@@ -155,7 +155,10 @@ impl Report {
                 "parameters": theirs.parameters, "value": rounded(theirs.updates_per_s),
                 "rounds": theirs.rounds, "version": theirs.version,
             }));
-            return print(&json!({ "what": "updates_per_s_ratio", "value": rounded(ratio) }));
+            return print(&json!({
+                "what": "updates_per_s_ratio", "clients": theirs.clients,
+                "parameters": theirs.parameters, "value": rounded(ratio),
+            }));
         }
         println!(
             "\n{} clients, {} parameters: Flower {} {:.0} updates a second, lpfl {:.0}: {ratio:.1} ×",

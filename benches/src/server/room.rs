@@ -7,8 +7,6 @@ use fl_core::protocol::{PhaseView, RoomView};
 use fl_core::settings::{Quorum, RoomSettings, Start, Texts};
 use serde::Deserialize;
 
-/// Rank of LoRA that gives the bundled model 65,536 parameters: 8 matrices of 256 × 2 × rank.
-const RANK: u32 = 16;
 /// Time between two looks at a room.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -32,13 +30,13 @@ struct Inspection {
 }
 
 /// Every client has to report in every round, and nothing is evaluated: its texts are its own.
-pub fn settings(clients: u32) -> RoomSettings {
+pub fn settings(clients: u32, rank: u32) -> RoomSettings {
     let mut settings = RoomSettings {
         title: "Load".into(),
         texts: Texts::Own,
         ..RoomSettings::default()
     };
-    settings.lora.rank = RANK;
+    settings.lora.rank = rank;
     let round = &mut settings.round;
     round.start = Start::Manual;
     round.quorum = Quorum::Count(clients);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::RANK;
 use super::process::{Joined, join};
 use super::room::{Room, settings};
 use super::service::Service;
@@ -46,7 +47,7 @@ impl Rooms {
         } = self;
         let service = Service::one(program)?;
         let url = service.urls().next().context("no process")?;
-        let mut settings = settings(clients);
+        let mut settings = settings(clients, RANK);
         settings.round.rounds = rounds;
         let mut opened = Vec::new();
         for _ in 0..rooms {
