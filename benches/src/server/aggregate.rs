@@ -90,7 +90,11 @@ fn adapter(rng: &mut SmallRng) -> Adapter {
 }
 
 fn aggregator(rng: &mut SmallRng) -> Aggregator {
-    Aggregator::new(&room::settings(UPDATES, super::RANK), Arc::new(adapter(rng)), 1)
+    Aggregator::new(
+        &room::settings(UPDATES, super::RANK),
+        Arc::new(adapter(rng)),
+        1,
+    )
 }
 
 fn frame(adapter: &Adapter) -> Vec<u8> {

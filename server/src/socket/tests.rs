@@ -227,3 +227,49 @@ async fn end_of_the_server_ends_connections_in_any_state() {
     assert_eq!(silent.hear().await, None);
     while joined.hear().await.is_some() {}
 }
+
+/// Keeps how many messages went with each flush.
+#[derive(Default)]
+struct Flushes {
+    fed: usize,
+    flushed: Vec<usize>,
+}
+
+impl Sink<Message> for Flushes {
+    type Error = ();
+
+    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, _: Message) -> Result<(), ()> {
+        self.fed += 1;
+        Ok(())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        let fed = std::mem::take(&mut self.fed);
+        self.flushed.push(fed);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        self.poll_flush(context)
+    }
+}
+
+#[tokio::test]
+async fn what_waits_together_is_sent_together() {
+    let fixture = fixture(Limits::default()).await;
+    let who = Who::from(IpAddr::from([192, 0, 2, 1]));
+    let room = fixture.rooms.find(who, &fixture.room).await.unwrap();
+    let (outbox, mut outgoings) = outbox(8, &Metrics::new().send_queues);
+    for _ in 0..3 {
+        outbox.send(Outgoing::Text("{}".into())).unwrap();
+    }
+    drop(outbox);
+    let mut sink = Flushes::default();
+    let end = write(&mut sink, &mut outgoings.queue, &room, &fixture.limits).await;
+    assert!(matches!(end, End::GoingAway));
+    assert_eq!(sink.flushed, [3]);
+}
