@@ -8,7 +8,7 @@ use fl_core::codec::{CodecError, FRAME_LIMIT, decode_adapter, decode_binary, enc
 use fl_core::member::MemberRecord;
 use fl_core::protocol::{ClientHeader, ClientId, Evaluated, ModelInfo, RoundRecord};
 use fl_core::replay::RecordedUpdate;
-use fl_core::room::Activity;
+use fl_core::room::{Activity, HISTORY_KEPT};
 use fl_core::settings::RoomSettings;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
 use serde::Serialize;
@@ -20,8 +20,6 @@ use crate::store::{Change, NewRoom};
 
 /// Format of the tables, in SQLite's `user_version`.
 const FORMAT: i64 = 2;
-/// Round records read back for one room; the room keeps no more either.
-const HISTORY: i64 = 2_000;
 
 const TABLES: &str = "
 CREATE TABLE rooms (
@@ -314,7 +312,7 @@ impl Database {
     fn history(&self, code: &str) -> Result<Vec<RoundRecord>, DatabaseError> {
         let sql = format!(
             "SELECT record FROM (SELECT * FROM rounds WHERE room = ?1
-             ORDER BY round DESC, attempt DESC LIMIT {HISTORY}) ORDER BY round, attempt"
+             ORDER BY round DESC, attempt DESC LIMIT {HISTORY_KEPT}) ORDER BY round, attempt"
         );
         self.records("round", &sql, code)
     }

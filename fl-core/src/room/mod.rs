@@ -31,6 +31,7 @@ pub use self::part::Part;
 
 use self::elsewhere::Collecting;
 use self::roster::Roster;
+pub use self::rounds::HISTORY_KEPT;
 
 /// How long a member whose connection broke stays on the roster.
 const AWAY_SHOWN_MS: Millis = 60_000;
@@ -122,7 +123,9 @@ impl Room {
             .history
             .iter()
             .filter(|record| record.round == completed + 1)
-            .count();
+            // Not their count: the first ones may have gone.
+            .map(|record| record.attempt)
+            .max();
         Self {
             code: state.code,
             settings: state.settings,
@@ -130,7 +133,7 @@ impl Room {
             hash: state.global.hash(),
             global: state.global,
             completed,
-            attempt: attempt as u32,
+            attempt: attempt.unwrap_or(0),
             activity: state.activity,
             members: Roster::restore(state.members, last_named(&state.history)),
             connections: BTreeMap::new(),
@@ -298,4 +301,46 @@ fn last_named(history: &[RoundRecord]) -> u32 {
         record.participants.iter().copied().chain(excluded)
     });
     named.max().map_or(0, |client| client.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::RoundOutcome;
+
+    #[test]
+    fn attempts_go_on_where_the_first_are_forgotten() {
+        let record = |attempt| RoundRecord {
+            round: 1,
+            attempt,
+            outcome: RoundOutcome::Abandoned {
+                reason: "no update came in".into(),
+            },
+            selected: 1,
+            reported: 0,
+            participants: Vec::new(),
+            excluded: Vec::new(),
+            gold: 0,
+            soft: 0,
+            loss: None,
+            duration_ms: 1,
+            bytes_up: 0,
+        };
+        let room = |history| {
+            Room::restore(RoomState {
+                code: "ABCDEF".into(),
+                settings: RoomSettings::default(),
+                model: ModelInfo::default(),
+                global: Arc::default(),
+                optimizer: Arc::default(),
+                completed: 0,
+                activity: Activity::Running,
+                members: Vec::new(),
+                history,
+                evaluations: Vec::new(),
+            })
+        };
+        assert_eq!(room(Vec::new()).attempt, 0);
+        assert_eq!(room(vec![record(8), record(9)]).attempt, 9);
+    }
 }

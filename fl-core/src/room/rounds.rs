@@ -13,8 +13,8 @@ use crate::protocol::{
 use crate::random::{Purpose, generator};
 use crate::round::{Round, Verdict};
 
-/// Most round records kept in memory.
-const HISTORY_KEPT: usize = 2_000;
+/// Most records of rounds that a room keeps, and that a shell has to give back.
+pub const HISTORY_KEPT: usize = 2_000;
 
 impl Room {
     /// An update of a connection that has said hello; `bytes` is the size of its frame. Gives back
