@@ -10,6 +10,7 @@ mod hostile;
 mod http;
 mod isolation;
 mod limits;
+mod long_life;
 mod metrics;
 mod nats;
 mod openapi;

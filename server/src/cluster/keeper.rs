@@ -6,10 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use async_nats::jetstream::kv::CreateErrorKind;
 use bytes::Bytes;
 use fl_core::adapter::{Adapter, AdapterHash};
 use fl_core::aggregate::OptimizerState;
 use fl_core::protocol::RoundRecord;
+use fl_core::room::HISTORY_KEPT;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -17,13 +19,17 @@ use tokio_util::task::TaskTracker;
 
 use super::Cluster;
 use super::codec::json;
-use super::state::{Head, Loaded, evaluation_key, fitting, head_key, member_key, round_key};
+use super::state::{
+    Head, Loaded, Revisions, evaluation_key, fitting, head_key, member_key, round_key,
+};
 use crate::store::Change;
 
 /// Changes that wait before the room waits too.
 const QUEUE: usize = 1024;
 /// Most changes written at once.
 const BATCH: usize = 64;
+/// Most records of old rounds removed at once.
+const SWEPT: usize = 32;
 
 /// The way to a room's stored state. Clones share it.
 #[derive(Clone, Debug)]
@@ -58,7 +64,7 @@ impl Keeper {
             room: loaded.state.code,
             head: loaded.head,
             revision: loaded.revision,
-            members: loaded.members,
+            revisions: loaded.revisions,
         };
         tasks.spawn(writer.run(queue, deposed));
         Self { cluster, jobs }
@@ -70,7 +76,8 @@ impl Keeper {
         let _ = self.jobs.send(Job::Change(change)).await;
     }
 
-    /// Makes a completed round durable: adapter first, then the head that names it.
+    /// Makes a completed round durable: adapter first, then the head that names it; before both, a
+    /// word on the adapter for whoever would have to remove it.
     pub(crate) async fn complete(
         &self,
         room: &str,
@@ -78,12 +85,13 @@ impl Keeper {
         adapter: Arc<Adapter>,
         optimizer: Arc<OptimizerState>,
     ) -> Result<(), String> {
-        let stored = self
-            .cluster
-            .put_adapter(room, record.round, &adapter, &optimizer);
+        let hash = adapter.hash();
+        let cluster = &self.cluster;
+        cluster.note_unfinished(room, record.round, hash).await?;
+        let stored = cluster.put_adapter(room, record.round, &adapter, &optimizer);
         stored.await?;
         let (done, result) = oneshot::channel();
-        let (record, hash) = (Box::new(fitting(record)), adapter.hash());
+        let record = Box::new(fitting(record));
         let complete = Job::Complete { record, hash, done };
         let ended = || "this process leads the room no more".to_owned();
         self.jobs.send(complete).await.map_err(|_| ended())?;
@@ -102,19 +110,25 @@ struct Writer {
     room: String,
     head: Head,
     revision: u64,
-    members: BTreeMap<String, u64>,
+    revisions: Revisions,
 }
 
 impl Writer {
     async fn run(mut self, mut queue: mpsc::Receiver<Job>, deposed: CancellationToken) {
+        if let Err(error) = self.write_all(&mut queue).await {
+            tracing::warn!(room = self.room, error, "the room's state was not stored");
+            deposed.cancel();
+        }
+    }
+
+    async fn write_all(&mut self, queue: &mut mpsc::Receiver<Job>) -> Result<(), String> {
+        // The leader of before may not have come to it.
+        self.keep_last().await?;
         let mut batch = Vec::new();
         while queue.recv_many(&mut batch, BATCH).await > 0 {
-            if let Err(error) = self.write(std::mem::take(&mut batch)).await {
-                tracing::warn!(room = self.room, error, "the room's state was not stored");
-                deposed.cancel();
-                return;
-            }
+            self.write(std::mem::take(&mut batch)).await?;
         }
+        Ok(())
     }
 
     async fn write(&mut self, jobs: Vec<Job>) -> Result<(), String> {
@@ -150,12 +164,20 @@ impl Writer {
                 self.write_head().await
             }
             Change::Round(record) => {
-                // An attempt that another leader has completed keeps its record.
                 let record = fitting(*record);
-                let key = round_key(&self.room, &record);
-                if let Err(error) = rooms.create(&key, json(&record)?).await {
-                    tracing::debug!(room = self.room, %error, "an attempt is recorded already");
+                let place = (record.round, record.attempt);
+                let key = round_key(&self.room, place);
+                match rooms.create(&key, json(&record)?).await {
+                    Ok(revision) => {
+                        self.revisions.rounds.insert(place, revision);
+                    }
+                    // An attempt that another leader has completed keeps its record.
+                    Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {
+                        tracing::debug!(room = self.room, %error, "an attempt is recorded already");
+                    }
+                    Err(error) => return Err(format!("{key}: {error}")),
                 }
+                self.remove_old_rounds().await;
                 Ok(())
             }
             Change::Evaluated(evaluated) => {
@@ -174,15 +196,48 @@ impl Writer {
     async fn complete(&mut self, record: RoundRecord, hash: AdapterHash) -> Result<(), String> {
         self.head.completed = record.round;
         self.head.adapters.insert(record.round, hash);
-        self.head.last = Some(record.clone());
+        // Whatever its key has.
+        let place = (record.round, record.attempt);
+        self.revisions.rounds.remove(&place);
+        self.head.last = Some(record);
         self.write_head().await?;
         // The head has it: if this fails, the next leader finds it there.
-        let put = self
-            .cluster
-            .0
-            .rooms
-            .put(round_key(&self.room, &record), json(&record)?);
-        put.await.map(drop).map_err(|error| error.to_string())
+        self.keep_last().await
+    }
+
+    /// Gives the last round's record a key of its own, before the head names another one.
+    async fn keep_last(&mut self) -> Result<(), String> {
+        let Some(record) = &self.head.last else {
+            return Ok(());
+        };
+        let place = (record.round, record.attempt);
+        if self.revisions.rounds.contains_key(&place) {
+            return Ok(());
+        }
+        let rooms = &self.cluster.0.rooms;
+        let put = rooms.put(round_key(&self.room, place), json(record)?);
+        let revision = put.await.map_err(|error| error.to_string())?;
+        self.revisions.rounds.insert(place, revision);
+        self.remove_old_rounds().await;
+        Ok(())
+    }
+
+    /// Removes records of rounds so old that no leader reads them back: as many newer ones as a room
+    /// keeps are durable, whoever has led it meanwhile.
+    async fn remove_old_rounds(&mut self) {
+        for _ in 0..SWEPT {
+            if self.revisions.rounds.len() <= HISTORY_KEPT {
+                return;
+            }
+            let Some((place, revision)) = self.revisions.rounds.pop_first() else {
+                return;
+            };
+            let key = round_key(&self.room, place);
+            if let Err(error) = self.cluster.remove_key(&key, revision).await {
+                // The next leader reads it and tries again.
+                tracing::warn!(room = self.room, error, "an old round's record stays");
+            }
+        }
     }
 
     async fn write_head(&mut self) -> Result<(), String> {
@@ -201,9 +256,14 @@ impl Writer {
         };
         let old: Vec<_> = self.head.adapters.iter().filter_map(old).collect();
         for (round, hash) in old {
-            self.cluster.delete_adapter(&self.room, round, hash).await;
-            // Which the next write of the head tells.
-            self.head.adapters.remove(&round);
+            match self.cluster.remove_adapter(&self.room, round, hash).await {
+                // Which the next write of the head tells.
+                Ok(()) => drop(self.head.adapters.remove(&round)),
+                // The head still names it, so it is tried again.
+                Err(error) => {
+                    tracing::warn!(room = self.room, round, error, "an old adapter stays");
+                }
+            }
         }
     }
 
@@ -214,19 +274,20 @@ impl Writer {
     ) -> Result<(), String> {
         let mut writes = JoinSet::new();
         for (key, value) in members {
-            let rooms = self.cluster.0.rooms.clone();
-            let revision = self.members.get(&key).copied();
+            let cluster = self.cluster.clone();
+            let revision = self.revisions.members.get(&key).copied();
             writes.spawn(async move {
                 let written = match (value, revision) {
                     (Some(value), revision) => {
                         // Revision 0 stands for a key that is not there.
-                        let update = rooms.update(&key, value, revision.unwrap_or(0));
-                        update.await.map(Some)
+                        let update = cluster.0.rooms.update(&key, value, revision.unwrap_or(0));
+                        update.await.map(Some).map_err(|error| error.to_string())
                     }
-                    (None, Some(revision)) => rooms
-                        .delete_expect_revision(&key, Some(revision))
-                        .await
-                        .map(|()| None),
+                    (None, Some(revision)) => match cluster.remove_key(&key, revision).await {
+                        Ok(true) => Ok(None),
+                        Ok(false) => Err("it was written by another process".into()),
+                        Err(error) => Err(error),
+                    },
                     (None, None) => Ok(None),
                 };
                 (key, written)
@@ -235,8 +296,8 @@ impl Writer {
         while let Some(written) = writes.join_next().await {
             let (key, revision) = written.map_err(|error| error.to_string())?;
             match revision.map_err(|error| format!("{key}: {error}"))? {
-                Some(revision) => self.members.insert(key, revision),
-                None => self.members.remove(&key),
+                Some(revision) => self.revisions.members.insert(key, revision),
+                None => self.revisions.members.remove(&key),
             };
         }
         Ok(())

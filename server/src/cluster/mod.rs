@@ -15,6 +15,7 @@ mod lease;
 mod link;
 mod place;
 mod state;
+mod sweep;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream::object_store::{self, ObjectStore};
-use async_nats::jetstream::stream::{self, DiscardPolicy, StorageType};
+use async_nats::jetstream::stream::{self, DiscardPolicy, StorageType, Stream};
 use async_nats::jetstream::{Context, context::ContextBuilder, kv};
 use async_nats::{Client, ConnectOptions, ServerAddr};
 use fl_core::room::ProcessId;
@@ -40,6 +41,8 @@ pub(crate) use state::Found;
 const TERM: Duration = Duration::from_secs(4);
 /// How long NATS may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The bucket of rooms' adapters.
+const ADAPTERS: &str = "lpfl-adapters";
 /// How long partial sums and long answers are kept that nobody fetches.
 const SCRATCH_AGE: Duration = Duration::from_secs(120);
 
@@ -53,6 +56,8 @@ struct Inner {
     rooms: kv::Store,
     leases: kv::Store,
     adapters: ObjectStore,
+    /// The stream that `adapters` is made of.
+    adapters_stream: Stream<()>,
     scratch: ObjectStore,
 }
 
@@ -87,9 +92,13 @@ impl Cluster {
             leases: bucket(&jetstream, "lpfl-leases", TERM)
                 .await
                 .map_err(failed)?,
-            adapters: store(&jetstream, "lpfl-adapters", StorageType::File)
+            adapters: store(&jetstream, ADAPTERS, StorageType::File)
                 .await
                 .map_err(failed)?,
+            adapters_stream: jetstream
+                .get_stream_no_info(format!("OBJ_{ADAPTERS}"))
+                .await
+                .map_err(|error| failed(error.to_string()))?,
             scratch: store(&jetstream, "lpfl-scratch", StorageType::Memory)
                 .await
                 .map_err(failed)?,

@@ -13,7 +13,7 @@ use fl_core::aggregate::OptimizerState;
 use fl_core::codec::{FRAME_LIMIT, decode_adapter, encode_adapter};
 use fl_core::member::MemberRecord;
 use fl_core::protocol::{ClientId, Evaluated, ModelInfo, RoundRecord};
-use fl_core::room::{Activity, RoomState};
+use fl_core::room::{Activity, HISTORY_KEPT, RoomState};
 use fl_core::settings::RoomSettings;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -61,8 +61,16 @@ pub(super) struct Loaded {
     pub(super) state: RoomState,
     pub(super) head: Head,
     pub(super) revision: u64,
-    /// Revisions of members' keys.
+    pub(super) revisions: Revisions,
+}
+
+/// Revisions of a room's keys: whoever writes over one or removes one has to name what it read.
+#[derive(Default)]
+pub(super) struct Revisions {
+    /// By members' keys.
     pub(super) members: BTreeMap<String, u64>,
+    /// By round and attempt; the last round is missing where its key does not have its record yet.
+    pub(super) rounds: BTreeMap<(u32, u32), u64>,
 }
 
 pub(super) fn head_key(room: &str) -> String {
@@ -73,8 +81,8 @@ pub(super) fn member_key(room: &str, id: ClientId) -> String {
     format!("{room}.member.{}", id.0)
 }
 
-pub(super) fn round_key(room: &str, record: &RoundRecord) -> String {
-    format!("{room}.round.{:06}.{:04}", record.round, record.attempt)
+pub(super) fn round_key(room: &str, (round, attempt): (u32, u32)) -> String {
+    format!("{room}.round.{round:06}.{attempt:04}")
 }
 
 pub(super) fn evaluation_key(room: &str, round: u32) -> String {
@@ -119,7 +127,15 @@ impl Cluster {
         let created = self.0.rooms.create(head_key(&room.code), json(&head)?);
         match created.await {
             Ok(_) => Ok(true),
-            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => Ok(false),
+            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {
+                // The other room may have begun with the same adapter.
+                if let Some((theirs, _)) = self.head(&room.code).await?
+                    && theirs.adapters.get(&0) != Some(&hash)
+                {
+                    self.remove_adapter(&room.code, 0, hash).await?;
+                }
+                Ok(false)
+            }
             Err(error) => Err(error.to_string()),
         }
     }
@@ -156,9 +172,11 @@ impl Cluster {
     pub(super) async fn load(&self, room: &str) -> Result<Loaded, String> {
         let missing = || format!("room {room} is not there any more");
         let (mut head, revision) = self.head(room).await?.ok_or_else(missing)?;
+        let unfinished = self.unfinished(room, &head).await?;
         head.epoch += 1;
         let raised = self.0.rooms.update(head_key(room), json(&head)?, revision);
         let revision = raised.await.map_err(|error| error.to_string())?;
+        self.remove_all(unfinished).await;
         let hash = newest(room, &head)?;
         let global = self.adapter(room, head.completed, hash).await?;
         let optimizer = optimizer_name(room, head.completed, hash);
@@ -179,62 +197,14 @@ impl Cluster {
             history: Vec::new(),
             evaluations: Vec::new(),
         };
-        let members = self.read_keys(room, &head, &mut state).await?;
+        let entries = self.entries(room).await?;
+        let revisions = read_keys(entries, &head, &mut state)?;
         Ok(Loaded {
             state,
             head,
             revision,
-            members,
+            revisions,
         })
-    }
-
-    /// Reads members, rounds and evaluations; gives back the revisions of members' keys.
-    async fn read_keys(
-        &self,
-        room: &str,
-        head: &Head,
-        state: &mut RoomState,
-    ) -> Result<BTreeMap<String, u64>, String> {
-        let mut rounds = BTreeMap::new();
-        let mut revisions = BTreeMap::new();
-        for entry in self.entries(room).await? {
-            let Entry {
-                key,
-                value,
-                revision,
-                operation,
-                ..
-            } = entry;
-            let mut parts = key.split('.').skip(1);
-            if operation != Operation::Put {
-                // What was deleted has a revision too, which its key's next writer has to name.
-                if parts.next() == Some("member") {
-                    revisions.insert(key, revision);
-                }
-                continue;
-            }
-            match parts.next() {
-                Some("member") => {
-                    state.members.push(parsed::<MemberRecord>(&key, &value)?);
-                    revisions.insert(key, revision);
-                }
-                Some("round") => {
-                    let record: RoundRecord = parsed(&key, &value)?;
-                    rounds.insert((record.round, record.attempt), record);
-                }
-                Some("evaluation") => {
-                    state.evaluations.push(parsed::<Evaluated>(&key, &value)?);
-                }
-                _ => {}
-            }
-        }
-        if let Some(last) = &head.last {
-            rounds.insert((last.round, last.attempt), last.clone());
-        }
-        state.members.sort_by_key(|member| member.id);
-        state.evaluations.sort_by_key(|evaluated| evaluated.round);
-        state.history = rounds.into_values().collect();
-        Ok(revisions)
     }
 
     /// The last entry of each key of a room.
@@ -292,15 +262,78 @@ impl Cluster {
         put(adapters, &name, &encode_adapter(adapter)).await
     }
 
-    pub(super) async fn delete_adapter(&self, room: &str, round: u32, hash: AdapterHash) {
-        // Most rounds have no state of an optimizer.
-        let name = optimizer_name(room, round, hash);
-        let _ = self.0.adapters.delete(name).await;
-        let name = adapter_name(room, round, hash);
-        if let Err(error) = self.0.adapters.delete(name).await {
-            tracing::warn!(room, round, %error, "an old adapter could not be removed");
+    /// Removes a round's adapter and the state of the optimizer beside it.
+    pub(super) async fn remove_adapter(
+        &self,
+        room: &str,
+        round: u32,
+        hash: AdapterHash,
+    ) -> Result<(), String> {
+        for name in object_names(room, round, hash) {
+            if let Some(version) = self.version(&name).await? {
+                self.remove(&version).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The objects of a round's adapter. Most rounds have no state of an optimizer.
+pub(super) fn object_names(room: &str, round: u32, hash: AdapterHash) -> [String; 2] {
+    [
+        optimizer_name(room, round, hash),
+        adapter_name(room, round, hash),
+    ]
+}
+
+/// Reads members, rounds and evaluations.
+fn read_keys(entries: Vec<Entry>, head: &Head, state: &mut RoomState) -> Result<Revisions, String> {
+    let mut rounds = BTreeMap::new();
+    let mut revisions = Revisions::default();
+    for entry in entries {
+        let Entry {
+            key,
+            value,
+            revision,
+            operation,
+            ..
+        } = entry;
+        let mut parts = key.split('.').skip(1);
+        if operation != Operation::Put {
+            // A marker has a revision too, which its key's next writer has to name.
+            if parts.next() == Some("member") {
+                revisions.members.insert(key, revision);
+            }
+            continue;
+        }
+        match parts.next() {
+            Some("member") => {
+                state.members.push(parsed::<MemberRecord>(&key, &value)?);
+                revisions.members.insert(key, revision);
+            }
+            Some("round") => {
+                let record: RoundRecord = parsed(&key, &value)?;
+                let place = (record.round, record.attempt);
+                revisions.rounds.insert(place, revision);
+                rounds.insert(place, record);
+            }
+            Some("evaluation") => {
+                state.evaluations.push(parsed::<Evaluated>(&key, &value)?);
+            }
+            _ => {}
         }
     }
+    if let Some(last) = &head.last {
+        let place = (last.round, last.attempt);
+        if rounds.insert(place, last.clone()).as_ref() != Some(last) {
+            revisions.rounds.remove(&place);
+        }
+    }
+    state.members.sort_by_key(|member| member.id);
+    state.evaluations.sort_by_key(|evaluated| evaluated.round);
+    let old = rounds.len().saturating_sub(HISTORY_KEPT);
+    state.history = rounds.into_values().skip(old).collect();
+    Ok(revisions)
 }
 
 fn newest(room: &str, head: &Head) -> Result<AdapterHash, String> {

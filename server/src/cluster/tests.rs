@@ -3,6 +3,7 @@
 
 #[path = "../../tests/support/nats_server.rs"]
 mod nats_server;
+mod sweep;
 
 use fl_core::adapter::{Adapter, Matrix};
 use fl_core::aggregate::OptimizerState;
