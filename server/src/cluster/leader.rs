@@ -66,7 +66,12 @@ impl Bridge {
             Ok(subscriber) => subscriber,
             Err(error) => return self.cannot_lead(&error.to_string()),
         };
-        let loaded = match self.cluster.load(&self.room).await {
+        let loaded = tokio::select! {
+            () = self.workshop.stop.cancelled() => return Ended::Stopped,
+            () = lost.cancelled() => return self.cannot_lead("the lease was lost while loading"),
+            loaded = self.cluster.load(&self.room) => loaded,
+        };
+        let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(error) => return self.cannot_lead(&error),
         };

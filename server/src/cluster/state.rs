@@ -197,7 +197,7 @@ impl Cluster {
             history: Vec::new(),
             evaluations: Vec::new(),
         };
-        let entries = self.entries(room).await?;
+        let entries = self.entries(room, revision).await?;
         let revisions = read_keys(entries, &head, &mut state)?;
         Ok(Loaded {
             state,
@@ -207,25 +207,31 @@ impl Cluster {
         })
     }
 
-    /// The last entry of each key of a room.
-    async fn entries(&self, room: &str) -> Result<Vec<Entry>, String> {
-        let read = async {
-            let watch = self.0.rooms.watch_with_history(format!("{room}.>")).await;
-            let mut watch = watch.map_err(|error| error.to_string())?;
-            let mut entries = Vec::new();
-            // There is the head at least.
-            while let Some(entry) = watch.next().await {
-                let entry = entry.map_err(|error| error.to_string())?;
-                let is_last = entry.delta == 0;
-                entries.push(entry);
-                if is_last {
-                    break;
-                }
+    /// The last entry of each key of a room whose head has just got the revision `raised`.
+    async fn entries(&self, room: &str, raised: u64) -> Result<Vec<Entry>, String> {
+        let late = || "NATS did not give the room's keys in time".to_owned();
+        let watch = self.0.rooms.watch_with_history(format!("{room}.>"));
+        let watch = timeout(PATIENCE, watch).await.map_err(|_| late())?;
+        let mut watch = watch.map_err(|error| error.to_string())?;
+        let mut entries = Vec::new();
+        let mut has_head = false;
+        // Each answer has its time; how many there are does not matter.
+        loop {
+            let entry = match timeout(PATIENCE, watch.next()).await {
+                Ok(Some(entry)) => entry.map_err(|error| error.to_string())?,
+                // The leader of before has removed what was still to come.
+                Err(_) if has_head => break,
+                Ok(None) | Err(_) => return Err(late()),
+            };
+            // All of before comes before it, also from a replica that is behind.
+            has_head |= entry.revision >= raised;
+            let is_last = has_head && entry.delta == 0;
+            entries.push(entry);
+            if is_last {
+                break;
             }
-            Ok(entries)
-        };
-        let in_time = timeout(PATIENCE, read).await;
-        in_time.unwrap_or_else(|_| Err("NATS did not give the room's keys in time".into()))
+        }
+        Ok(entries)
     }
 
     /// A round's global adapter.

@@ -3,6 +3,8 @@
 use std::time::Instant;
 
 use fl_core::room::HISTORY_KEPT;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
@@ -193,4 +195,51 @@ async fn record_that_only_the_head_has_outlives_the_next_round() {
     let history = a.load(ROOM).await.unwrap().state.history;
     let rounds: Vec<u32> = history.iter().map(|record| record.round).collect();
     assert_eq!(rounds, [1, 2]);
+}
+
+/// A way to NATS on which so many bytes a second come back; its address.
+async fn slow_way(nats: &TestNats, rate: u32) -> String {
+    let behind = nats.url().replace("nats://", "");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (near, _) = listener.accept().await.unwrap();
+            let far = TcpStream::connect(&behind).await.unwrap();
+            let (mut from_near, mut to_near) = near.into_split();
+            let (mut from_far, mut to_far) = far.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut from_near, &mut to_far).await });
+            tokio::spawn(async move {
+                let mut piece = [0; 4096];
+                while let Ok(length @ 1..) = from_far.read(&mut piece).await {
+                    sleep(Duration::from_secs(1) * length as u32 / rate).await;
+                    if to_near.write_all(&piece[..length]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    format!("nats://{address}")
+}
+
+#[tokio::test]
+async fn room_is_read_however_long_that_takes() {
+    let Some(nats) = TestNats::start() else {
+        return;
+    };
+    let (a, _) = two_with_a_room(&nats).await;
+    let (keeper, _deposed) = lead(&a).await;
+    let reason = "r".repeat(600);
+    for attempt in 2..=1000 {
+        let record = abandoned(1, attempt, &reason);
+        keeper.note(Change::Round(record.into())).await;
+    }
+    complete(&keeper, 1, adapter(1.0)).await.unwrap();
+    let (url, credentials) = (slow_way(&nats, 120_000).await, None);
+    let slow = Cluster::connect(&Nats { url, credentials }).await.unwrap();
+    let begun = Instant::now();
+    let state = slow.load(ROOM).await.unwrap().state;
+    assert_eq!((state.completed, state.history.len()), (1, 1000));
+    assert!(begun.elapsed() > PATIENCE, "{:?}", begun.elapsed());
 }
