@@ -73,7 +73,7 @@ pub enum ServerError {
     },
     /// No stored adapter of a room is whole.
     #[error(
-        "{path}: no adapter of room {room} is whole ({reason}); restore the folder from a backup, or delete it to give the room up"
+        "{path}: no adapter of room {room} is whole ({reason}); restore the folder from a backup, or delete it, and the room stays closed"
     )]
     NoAdapter {
         /// The room's folder.

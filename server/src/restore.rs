@@ -22,7 +22,8 @@ pub(crate) struct RestoredRoom {
 
 /// Reads every room; blocks.
 ///
-/// A room whose model is not offered any more stays on disk and is left out. A room whose newest
+/// A room whose model is not offered any more stays on disk and is left out, and so does one whose
+/// folder is not there. A room whose newest
 /// adapter is damaged goes on from the newest whole one.
 pub(crate) fn restore(
     store: &mut OpenedStore,
@@ -35,6 +36,17 @@ pub(crate) fn restore(
             continue;
         }
         let adapters = store.adapters(&code);
+        let folder = adapters.folder();
+        let is_there = folder.try_exists();
+        if !is_there.map_err(|error| ServerError::unreadable(folder, &error))? {
+            // Left in the database: the folder may come back, from a backup for instance.
+            tracing::warn!(
+                room = code,
+                folder = %folder.display(),
+                "the room's folder is not there, so the room stays closed; put it back to open it"
+            );
+            continue;
+        }
         adapters
             .clean()
             .map_err(|error| ServerError::unreadable(adapters.folder(), &error))?;

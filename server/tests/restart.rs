@@ -139,7 +139,9 @@ async fn room_without_any_whole_adapter_stops_the_start_with_its_path() {
     let server = TestServer::start().await;
     let (room, _) = play(&server, 1).await;
     let folder = server.end().await;
-    fs::remove_dir_all(folder.path().join("data/rooms").join(&room)).unwrap();
+    for round in 0..=1 {
+        fs::remove_file(weights(&folder.path().join("data"), &room, round)).unwrap();
+    }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let error = serve(
         listener,
@@ -149,6 +151,26 @@ async fn room_without_any_whole_adapter_stops_the_start_with_its_path() {
     .await;
     let error = error.unwrap_err().to_string();
     assert!(error.contains(&room) && error.contains("backup"), "{error}");
+}
+
+#[tokio::test]
+async fn room_without_its_folder_is_closed_until_it_is_back() {
+    let server = TestServer::start().await;
+    let (lost, _) = play(&server, 1).await;
+    let (kept, _) = play(&server, 2).await;
+    let away = server.folder.path().join("away");
+    let rooms = server.data().join("rooms");
+    let server = server
+        .restart(|_| fs::rename(rooms.join(&lost), &away).unwrap())
+        .await;
+    let path = |room: &str| format!("/api/rooms/{room}");
+    assert_eq!(server.get(&path(&lost)).await.fault(), "unknown_room");
+    assert_eq!(server.get(&path(&kept)).await.status, 200);
+    let server = server
+        .restart(|_| fs::rename(&away, rooms.join(&lost)).unwrap())
+        .await;
+    let view = server.get(&path(&lost)).await.json();
+    assert_eq!(view["view"]["completed"], 1);
 }
 
 #[tokio::test]
