@@ -96,7 +96,23 @@ impl Metrics {
             memory: Gauge::default(),
         };
         metrics.registry = Arc::new(metrics.registered());
+        metrics.begin();
         metrics
+    }
+
+    /// Lets what has not happened yet count 0: no rate sees the first of a counter that was not there.
+    fn begin(&self) {
+        for outcome in ["completed", "abandoned"] {
+            drop(self.rounds.get_or_create(&Outcome { outcome }));
+        }
+        for reason in exclusions::kinds() {
+            drop(self.exclusions.get_or_create(&Reason { reason }));
+        }
+        // Of the codes, the one that nobody should ever see.
+        for family in [&self.refused_connections, &self.refused_updates] {
+            let code = label(FaultCode::Internal);
+            drop(code.map(|code| family.get_or_create(&code)));
+        }
     }
 
     fn registered(&self) -> Registry {
@@ -199,9 +215,16 @@ fn set(gauge: &Gauge, value: usize) {
 }
 
 fn count(family: &Family<Code, Counter>, code: FaultCode) {
-    // The name that the fault has on the wire: a unit variant is a string.
-    if let Ok(serde_json::Value::String(code)) = serde_json::to_value(code) {
-        family.get_or_create(&Code { code }).inc();
+    if let Some(code) = label(code) {
+        family.get_or_create(&code).inc();
+    }
+}
+
+/// The name that the fault has on the wire: a unit variant is a string.
+fn label(code: FaultCode) -> Option<Code> {
+    match serde_json::to_value(code) {
+        Ok(serde_json::Value::String(code)) => Some(Code { code }),
+        _ => None,
     }
 }
 

@@ -59,6 +59,8 @@ async fn rounds_clients_and_refusals_are_counted() {
         ("lpfl_exclusions_total{reason=\"declined\"}", 1.0),
         ("lpfl_refused_updates_total{code=\"stale_round\"}", 1.0),
         ("lpfl_refused_connections_total{code=\"unknown_room\"}", 1.0),
+        ("lpfl_refused_connections_total{code=\"internal\"}", 0.0),
+        ("lpfl_rounds_total{outcome=\"abandoned\"}", 0.0),
         ("lpfl_rooms", 1.0),
         ("lpfl_updates_in_flight_bytes", 0.0),
     ];
@@ -88,7 +90,11 @@ async fn dashboard_and_page_for_operators_name_metrics_that_there_are() {
     let (server, _ada, _) = after_a_round().await;
     let text = server.get("/metrics").await.text();
     let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/");
-    for file in ["grafana.json", "operating.md"] {
+    for (file, least) in [
+        ("grafana.json", 10),
+        ("operating.md", 10),
+        ("alerts.yml", 5),
+    ] {
         let content = std::fs::read_to_string(format!("{docs}{file}")).unwrap();
         let is_part = |character: char| character.is_ascii_lowercase() || character == '_';
         let words = content.split(|character: char| !is_part(character));
@@ -99,6 +105,17 @@ async fn dashboard_and_page_for_operators_name_metrics_that_there_are() {
                 |line: &str| line.starts_with(name) || line.starts_with(&format!("# TYPE {name} "));
             assert!(text.lines().any(is_it), "{file}: {name} is not in\n{text}");
         }
+    }
+    let page = std::fs::read_to_string(format!("{docs}operating.md")).unwrap();
+    let reasons = text.lines().filter_map(|line| {
+        let label = line.strip_prefix("lpfl_exclusions_total{reason=\"")?;
+        label.split_once('"').map(|(reason, _)| reason)
+    });
+    let reasons: Vec<&str> = reasons.collect();
+    // Also of those that have not happened.
+    assert!(reasons.contains(&"process_lost"), "{reasons:?}");
+    for reason in reasons {
+        assert!(page.contains(&format!("`{reason}`")), "{reason}");
     }
     let dashboard = std::fs::read_to_string(format!("{docs}grafana.json")).unwrap();
     let dashboard: serde_json::Value = dashboard.parse().unwrap();

@@ -14,10 +14,18 @@ const KINDS: [(&str, &str); 8] = [
     ("the server process that", "process_lost"),
 ];
 
-/// The kind of a reason; `rule` where the room's rule of aggregation gave it.
+/// The kind of what the room's rule of aggregation leaves out.
+const RULE: &str = "rule";
+
+/// The kind of a reason.
 pub(crate) fn kind(reason: &str) -> &'static str {
     let known = KINDS.iter().find(|(begin, _)| reason.starts_with(begin));
-    known.map_or("rule", |(_, kind)| kind)
+    known.map_or(RULE, |(_, kind)| kind)
+}
+
+/// All kinds.
+pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|(_, kind)| *kind).chain([RULE])
 }
 
 #[cfg(test)]
