@@ -12,6 +12,7 @@ mod folder;
 mod hub;
 mod info;
 mod log;
+mod operating;
 mod program;
 mod room;
 mod secure;
