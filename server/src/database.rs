@@ -18,6 +18,9 @@ use crate::error::ServerError;
 use crate::secrets::OwnerHash;
 use crate::store::{Change, NewRoom};
 
+/// Rounds whose last attempt is read back in any case: more than adapters are kept of.
+const ROUNDS_SOUGHT: usize = 100;
+
 /// Format of the tables, in SQLite's `user_version`.
 const FORMAT: i64 = 2;
 
@@ -310,9 +313,15 @@ impl Database {
     }
 
     fn history(&self, code: &str) -> Result<Vec<RoundRecord>, DatabaseError> {
+        // The last attempts of the newest rounds are there however many others have failed since: one
+        // of them completed the round that the room goes on from.
         let sql = format!(
-            "SELECT record FROM (SELECT * FROM rounds WHERE room = ?1
-             ORDER BY round DESC, attempt DESC LIMIT {HISTORY_KEPT}) ORDER BY round, attempt"
+            "SELECT record FROM rounds WHERE room = ?1 AND (
+                 (round, attempt) IN (SELECT round, attempt FROM rounds WHERE room = ?1
+                     ORDER BY round DESC, attempt DESC LIMIT {HISTORY_KEPT})
+                 OR (round, attempt) IN (SELECT round, MAX(attempt) FROM rounds WHERE room = ?1
+                     GROUP BY round ORDER BY round DESC LIMIT {ROUNDS_SOUGHT})
+             ) ORDER BY round, attempt"
         );
         self.records("round", &sql, code)
     }
@@ -424,3 +433,6 @@ fn text<T: Serialize>(what: &'static str, value: &T) -> Result<String, DatabaseE
 fn parse<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, DatabaseError> {
     serde_json::from_str(text).map_err(|error| DatabaseError::Row { what, error })
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,7 +163,7 @@ limits! {
     /// Largest update that a room may have, in MiB
     update_mib: usize = 64,
     /// Memory for all updates under way, in MiB: what is read beyond it waits
-    updates_in_flight_mib: usize = 256,
+    updates_in_flight_mib: usize = 1_024,
     /// Time from a WebSocket's opening to its hello
     handshake: Duration = Duration::from_secs(10),
     /// Time without any frame from a client after which its connection is closed

@@ -49,9 +49,10 @@ impl Queue {
         self.0.recv().await.map(|(outgoing, _)| outgoing)
     }
 
-    /// The next message, if it is there already.
-    pub(crate) fn next_waiting(&mut self) -> Option<Outgoing> {
-        self.0.try_recv().ok().map(|(outgoing, _)| outgoing)
+    /// The messages that are there already, not those that come meanwhile.
+    pub(crate) fn waiting(&mut self) -> impl Iterator<Item = Outgoing> {
+        let count = self.0.len();
+        (0..count).map_while(|_| self.0.try_recv().ok().map(|(outgoing, _)| outgoing))
     }
 }
 

@@ -22,9 +22,9 @@ pub(crate) struct RestoredRoom {
 
 /// Reads every room; blocks.
 ///
-/// A room whose model is not offered any more stays on disk and is left out, and so does one whose
-/// folder is not there. A room whose newest
-/// adapter is damaged goes on from the newest whole one.
+/// A room whose model is not offered any more is left out, and so is one whose folder is not there;
+/// both stay in the database. A room whose newest adapter is damaged goes on from the newest whole
+/// one.
 pub(crate) fn restore(
     store: &mut OpenedStore,
     library: &Library,

@@ -212,11 +212,10 @@ where
             outgoing = queue.recv() => {
                 quiet = false;
                 // What comes with it goes with it: a round's end makes several messages.
-                let mut next = Some(match outgoing {
-                    Some(outgoing) => outgoing,
-                    None => return End::GoingAway,
-                });
-                while let Some(outgoing) = next {
+                let Some(first) = outgoing else {
+                    return End::GoingAway;
+                };
+                for outgoing in std::iter::once(first).chain(queue.waiting()) {
                     let message = match outgoing {
                         Outgoing::Text(text) => Message::Text(text),
                         Outgoing::Binary(bytes) => Message::Binary(bytes),
@@ -224,13 +223,16 @@ where
                             if is_failed_hello(&fault) {
                                 room.refused_hello();
                             }
-                            return End::Refused(fault);
+                            // What is before it has the time that it takes.
+                            return match sink.flush().await {
+                                Ok(()) => End::Refused(fault),
+                                Err(_) => End::Gone,
+                            };
                         }
                     };
                     if sink.feed(message).await.is_err() {
                         return End::Gone;
                     }
-                    next = queue.next_waiting();
                 }
             }
             _ = beat.tick() => {

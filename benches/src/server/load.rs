@@ -116,6 +116,11 @@ impl Load {
     fn join(self, program: &Path, service: &Service, room: &str) -> Result<Vec<Running>> {
         let urls = service.urls();
         let processes = u32::try_from(urls.len())?;
+        ensure!(
+            processes <= self.clients,
+            "{processes} processes want at least as many clients, got {}",
+            self.clients
+        );
         let (each, rest) = (self.clients / processes, self.clients % processes);
         (0..)
             .zip(urls)

@@ -138,6 +138,10 @@ impl Nats {
             );
             sleep(Duration::from_millis(20));
         }
+        ensure!(
+            !process.has_ended()?,
+            "port {port} was taken by another program; try again"
+        );
         Ok(Self {
             process,
             url: format!("nats://127.0.0.1:{port}"),

@@ -236,6 +236,7 @@ impl Writer {
             if let Err(error) = self.cluster.remove_key(&key, revision).await {
                 // The next leader reads it and tries again.
                 tracing::warn!(room = self.room, error, "an old round's record stays");
+                return;
             }
         }
     }
@@ -262,6 +263,7 @@ impl Writer {
                 // The head still names it, so it is tried again.
                 Err(error) => {
                     tracing::warn!(room = self.room, round, error, "an old adapter stays");
+                    return;
                 }
             }
         }
@@ -285,7 +287,12 @@ impl Writer {
                     }
                     (None, Some(revision)) => match cluster.remove_key(&key, revision).await {
                         Ok(true) => Ok(None),
-                        Ok(false) => Err("it was written by another process".into()),
+                        // Removed by the leader of before, whose purge leaves no trace, or written.
+                        Ok(false) => match cluster.0.rooms.get(&key).await {
+                            Ok(None) => Ok(None),
+                            Ok(Some(_)) => Err("it was written by another process".into()),
+                            Err(error) => Err(error.to_string()),
+                        },
                         Err(error) => Err(error),
                     },
                     (None, None) => Ok(None),

@@ -128,15 +128,27 @@ impl Cluster {
         match created.await {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {
-                // The other room may have begun with the same adapter.
-                if let Some((theirs, _)) = self.head(&room.code).await?
-                    && theirs.adapters.get(&0) != Some(&hash)
-                {
-                    self.remove_adapter(&room.code, 0, hash).await?;
+                if let Err(error) = self.remove_first(&room.code, hash).await {
+                    tracing::warn!(
+                        room = room.code,
+                        error,
+                        "an adapter that nobody wants stays"
+                    );
                 }
                 Ok(false)
             }
             Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Removes the adapter of a room that another one came before, unless that one has begun with
+    /// the same.
+    async fn remove_first(&self, room: &str, hash: AdapterHash) -> Result<(), String> {
+        match self.head(room).await? {
+            Some((theirs, _)) if theirs.adapters.get(&0) != Some(&hash) => {
+                self.remove_adapter(room, 0, hash).await
+            }
+            _ => Ok(()),
         }
     }
 
@@ -172,7 +184,10 @@ impl Cluster {
     pub(super) async fn load(&self, room: &str) -> Result<Loaded, String> {
         let missing = || format!("room {room} is not there any more");
         let (mut head, revision) = self.head(room).await?.ok_or_else(missing)?;
-        let unfinished = self.unfinished(room, &head).await?;
+        let unfinished = self.unfinished(room, &head).await.unwrap_or_else(|error| {
+            tracing::warn!(room, error, "what a leader before left unfinished stays");
+            Vec::new()
+        });
         head.epoch += 1;
         let raised = self.0.rooms.update(head_key(room), json(&head)?, revision);
         let revision = raised.await.map_err(|error| error.to_string())?;

@@ -267,9 +267,9 @@ async fn what_waits_together_is_sent_together() {
     for _ in 0..3 {
         outbox.send(Outgoing::Text("{}".into())).unwrap();
     }
-    drop(outbox);
+    outbox.refuse(Fault::malformed("Enough."));
     let mut sink = Flushes::default();
     let end = write(&mut sink, &mut outgoings.queue, &room, &fixture.limits).await;
-    assert!(matches!(end, End::GoingAway));
+    assert!(matches!(end, End::Refused(_)));
     assert_eq!(sink.flushed, [3]);
 }

@@ -147,7 +147,10 @@ async fn replaced_leader_forgets_nobody_whom_the_new_one_knows() {
         let found = b.0.rooms.get("ABCDEF.member.1").await.unwrap().unwrap();
         String::from_utf8_lossy(&found).contains("again")
     };
-    while !is_written().await {}
+    let begun = tokio::time::Instant::now();
+    while !is_written().await {
+        assert!(begun.elapsed().as_secs() < 30, "the member was not written");
+    }
     old.note(Change::Forget(ClientId(1))).await;
     old_deposed.cancelled().await;
     let state = b.load(ROOM).await.unwrap().state;
