@@ -169,10 +169,14 @@ fn append_file<'a>(
         (name, Described { kind, shape })
     });
     let metadata = [("format".to_owned(), "pt".to_owned())].into();
-    let description = safetensors::serialize(described, Some(metadata)).unwrap_or_default();
-    let size = |&(_, kind, matrix): &(_, Type, &Matrix)| kind.bytes() * matrix.values.len();
-    bytes.reserve(description.len() + tensors.iter().map(size).sum::<usize>());
+    // Fails only for a description of more than 100 MB, far above what a frame may have.
+    let Ok(description) = safetensors::serialize(described, Some(metadata)) else {
+        return;
+    };
+    // Gone before there is room for the values: the library has given it as much as the whole file.
     bytes.extend(description);
+    let size = |&(_, kind, matrix): &(_, Type, &Matrix)| kind.bytes() * matrix.values.len();
+    bytes.reserve(tensors.iter().map(size).sum());
     for (_, kind, matrix) in tensors {
         kind.encode(&matrix.values, bytes);
     }
