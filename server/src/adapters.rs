@@ -1,12 +1,14 @@
 //! Adapters on disk: one PEFT directory a round, there completely or not at all.
 //!
-//! A directory is written under a temporary name, flushed, renamed, and its parent flushed; so a
-//! power cut leaves either the whole directory or none of that name.
+//! A directory is written under a temporary name, renamed, and flushed with all that is in it before
+//! anybody speaks of its round. So a killed server leaves the whole directory or none of that name; a
+//! power cut may leave a torn one, but only of a round that no record names, which is written anew.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use fl_core::adapter::{Adapter, AdapterHash};
 use fl_core::aggregate::OptimizerState;
@@ -48,8 +50,10 @@ impl Adapters {
         let unfinished = self.folder.join(format!("{UNFINISHED}{round:05}"));
         let written = self.write_under(&unfinished, round, config, adapter, optimizer);
         if written.is_err() {
-            // The cause is what counts, and what is left behind goes at the next start.
+            // The cause is what counts; what is left behind goes at the next start, or when the
+            // round is written again.
             let _ = fs::remove_dir_all(&unfinished);
+            let _ = fs::remove_dir_all(self.round_folder(round));
         }
         written
     }
@@ -62,20 +66,24 @@ impl Adapters {
         adapter: &Adapter,
         optimizer: &OptimizerState,
     ) -> io::Result<()> {
+        let mut files = vec![
+            (peft::CONFIG, config.to_vec()),
+            (peft::WEIGHTS, peft::weights(adapter)),
+        ];
+        if *optimizer != OptimizerState::default() {
+            files.push((OPTIMIZER, optimizer.encode()));
+        }
         remove(unfinished)?;
         fs::create_dir(unfinished)?;
-        write_durably(&unfinished.join(peft::CONFIG), config)?;
-        let weights = peft::weights(adapter);
-        write_durably(&unfinished.join(peft::WEIGHTS), &weights)?;
-        if *optimizer != OptimizerState::default() {
-            write_durably(&unfinished.join(OPTIMIZER), &optimizer.encode())?;
+        for (name, bytes) in &files {
+            fs::write(unfinished.join(name), bytes)?;
         }
-        flush_folder(unfinished)?;
         let finished = self.round_folder(round);
         // A round that was written but never became part of the history.
         remove(&finished)?;
         fs::rename(unfinished, &finished)?;
-        flush_folder(&self.folder)
+        let paths: Vec<PathBuf> = files.iter().map(|(name, _)| finished.join(name)).collect();
+        flush(&paths, &[&finished, &self.folder])
     }
 
     /// Reads a round's adapter and the state of the server's optimizer. `Ok(Err(_))` says why they
@@ -126,9 +134,12 @@ impl Adapters {
         Ok(rounds)
     }
 
-    /// Removes the directories of all rounds but these.
+    /// Removes the directories of all rounds but these and those after them, one of which may be
+    /// being written.
     pub(crate) fn keep_only(&self, kept: &BTreeSet<u32>) -> io::Result<()> {
-        for round in self.rounds()?.difference(kept) {
+        let rounds = self.rounds()?;
+        let old = rounds.difference(kept);
+        for round in old.filter(|round| Some(*round) < kept.last()) {
             remove(&self.round_folder(*round))?;
         }
         Ok(())
@@ -168,10 +179,23 @@ fn remove(folder: &Path) -> io::Result<()> {
     }
 }
 
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// Makes files and the names in folders durable: side by side, because a file system then does with
+/// few writes of its journal what would otherwise take one for each.
+fn flush(files: &[PathBuf], folders: &[&Path]) -> io::Result<()> {
+    thread::scope(|scope| {
+        let files = files.iter().map(|file| {
+            // Windows flushes only what may be written.
+            scope.spawn(move || File::options().write(true).open(file)?.sync_all())
+        });
+        let files: Vec<_> = files.collect();
+        let folders = folders.iter().map(|folder| flush_folder(folder));
+        let folders: Vec<io::Result<()>> = folders.collect();
+        let files = files.into_iter().map(|file| {
+            file.join()
+                .unwrap_or_else(|_| Err(io::Error::other("a flush failed")))
+        });
+        files.chain(folders).collect()
+    })
 }
 
 /// Makes the names in a folder durable.
@@ -268,10 +292,12 @@ mod tests {
     #[test]
     fn only_the_rounds_to_keep_stay() {
         let (_folder, adapters) = adapters();
-        for round in 0..4 {
+        for round in 0..5 {
             write_plain(&adapters, round, 1.0);
         }
-        adapters.keep_only(&[1, 3, 9].into()).unwrap();
-        assert_eq!(adapters.rounds().unwrap(), [1, 3].into());
+        adapters.keep_only(&[1, 3].into()).unwrap();
+        assert_eq!(adapters.rounds().unwrap(), [1, 3, 4].into());
+        adapters.keep_only(&[1, 9].into()).unwrap();
+        assert_eq!(adapters.rounds().unwrap(), [1].into());
     }
 }

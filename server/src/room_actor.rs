@@ -91,6 +91,8 @@ pub(crate) struct RoomActor {
     ways: Ways,
     store: Storage,
     storing: JoinSet<Result<(), String>>,
+    /// Old adapters being removed, which nobody waits for.
+    pruning: JoinSet<()>,
     evaluator: Evaluator,
     limits: Limits,
     /// PEFT's configuration of the room's adapters.
@@ -118,6 +120,7 @@ impl RoomActor {
             ways: Ways::default(),
             store,
             storing: JoinSet::new(),
+            pruning: JoinSet::new(),
             evaluator,
             limits,
             adapter_config,
@@ -156,6 +159,7 @@ impl RoomActor {
                 tracing::error!(room = self.room.code(), %error, "the last round is not stored");
             }
         }
+        while self.pruning.join_next().await.is_some() {}
     }
 
     fn now(&self) -> Millis {
@@ -279,6 +283,7 @@ impl RoomActor {
                 self.evaluate_unless_known();
                 let (round, _, hash) = self.room.global();
                 tracing::info!(room = self.room.code(), round, %hash, "round stored");
+                self.prune(round);
             }
             Err(error) => {
                 tracing::error!(room = self.room.code(), %error, "round not stored");
@@ -354,13 +359,10 @@ impl RoomActor {
             Effect::Store(record, adapter, optimizer) => {
                 let (store, code) = (self.store.clone(), code.to_owned());
                 let config = self.adapter_config.clone();
-                let kept = self.kept(record.round);
                 self.storing.spawn(async move {
                     store
                         .complete(&code, config, record, adapter, optimizer)
-                        .await?;
-                    store.prune(&code, kept).await;
-                    Ok(())
+                        .await
                 });
             }
             Effect::StoreAbandoned(record) => {
@@ -373,6 +375,15 @@ impl RoomActor {
                 self.store.note(code, Change::Activity(activity)).await;
             }
         }
+    }
+
+    /// Removes old adapters in the background, once `newest` is stored.
+    fn prune(&mut self, newest: u32) {
+        while self.pruning.try_join_next().is_some() {}
+        let (store, code) = (self.store.clone(), self.room.code().to_owned());
+        let kept = self.kept(newest);
+        self.pruning
+            .spawn(async move { store.prune(&code, kept).await });
     }
 
     /// Rounds whose adapters stay on disk when `newest` is stored: the last ones and the best.

@@ -178,10 +178,14 @@ async fn old_adapters_are_removed() {
     let server = TestServer::start().await;
     let (room, _) = play(&server, 8).await;
     let folder = server.data().join("rooms").join(&room);
-    let rounds: Vec<u32> = (0..=8)
-        .filter(|round| folder.join(format!("round-{round:05}")).exists())
-        .collect();
-    assert_eq!(rounds, [4, 5, 6, 7, 8]);
+    // Nobody waits for it but a server that ends.
+    let checked = server.restart(|_| {
+        let rounds: Vec<u32> = (0..=8)
+            .filter(|round| folder.join(format!("round-{round:05}")).exists())
+            .collect();
+        assert_eq!(rounds, [4, 5, 6, 7, 8]);
+    });
+    checked.await;
 }
 
 #[tokio::test]
