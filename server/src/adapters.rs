@@ -185,9 +185,10 @@ fn flush(files: &[PathBuf], folders: &[&Path]) -> io::Result<()> {
     thread::scope(|scope| {
         let files = files.iter().map(|file| {
             // Windows flushes only what may be written.
-            scope.spawn(move || File::options().write(true).open(file)?.sync_all())
+            let flush = move || File::options().write(true).open(file)?.sync_all();
+            thread::Builder::new().spawn_scoped(scope, flush)
         });
-        let files: Vec<_> = files.collect();
+        let files: Vec<_> = files.collect::<io::Result<_>>()?;
         let folders = folders.iter().map(|folder| flush_folder(folder));
         let folders: Vec<io::Result<()>> = folders.collect();
         let files = files.into_iter().map(|file| {
