@@ -23,9 +23,9 @@ const GROUP: usize = 144;
 
 const _: () = assert!(GROUP.is_multiple_of(ROWS));
 
-/// Whether the compiler is to see whole tiles through from start to end. Natively it would take them
-/// apart into single numbers, at half the speed.
-const KEEPS_TILES: bool = cfg!(target_arch = "wasm32");
+/// Whether whole tiles are begun and written in sizes that the compiler knows. Natively it would take
+/// them apart into single numbers, at half the speed.
+const WHOLE_TILES: bool = cfg!(target_arch = "wasm32");
 
 /// A matrix in a slice.
 #[derive(Clone, Copy, Debug)]
@@ -273,8 +273,7 @@ impl Pass<'_> {
     ) {
         let column = panel * COLUMNS;
         let columns = COLUMNS.min(self.right.columns() - column);
-        // Sizes that the compiler knows keep a whole tile in registers from start to end.
-        if KEEPS_TILES && rows.len() == ROWS && columns == COLUMNS {
+        if WHOLE_TILES && rows.len() == ROWS && columns == COLUMNS {
             let place = |row| (rows.start + row) * out.stride + column;
             let mut tile: Tile = match self.start {
                 Start::Zero => [[0.0; COLUMNS]; ROWS],
