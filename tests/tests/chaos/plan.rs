@@ -70,7 +70,7 @@ impl Plan {
                 form: "short",
                 seed,
                 kills: 5,
-                rounds: 12,
+                rounds: 16,
                 killed_at_start: 0.2,
                 well_behaved: 2,
                 misbehaving: 1,

@@ -193,6 +193,18 @@ impl Server {
         }
     }
 
+    /// Looks at a room for so long, or until it is as wanted.
+    pub fn watch(&self, code: &str, longest: Duration, mut is_so: impl FnMut(&RoomInfo) -> bool) {
+        let end = Instant::now() + longest;
+        while !self.room(code).is_some_and(|info| is_so(&info)) {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            sleep(left.min(LOOK));
+        }
+    }
+
     /// Bytes of its memory that are resident.
     pub fn resident(&self) -> u64 {
         let id = self.process.as_ref().unwrap().id();
