@@ -13,7 +13,7 @@ use std::ops::Range;
 
 pub(crate) use self::half::Format;
 pub(crate) use packed::Packed;
-use tile::{COLUMNS, Kernel, ROWS, Tile, in_registers};
+use tile::{COLUMNS, Kernel, ROWS, in_registers};
 
 /// Inner dimension of one pass: a panel of it stays in the first cache, with the rows it meets.
 const DEPTH: usize = 512;
@@ -22,10 +22,6 @@ const DEPTH: usize = 512;
 const GROUP: usize = 144;
 
 const _: () = assert!(GROUP.is_multiple_of(ROWS));
-
-/// Whether whole tiles are begun and written in sizes that the compiler knows. Natively it would take
-/// them apart into single numbers, at half the speed.
-const WHOLE_TILES: bool = cfg!(target_arch = "wasm32");
 
 /// A matrix in a slice.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +84,25 @@ impl<'a> View<'a> {
 pub(crate) struct Out<'a> {
     pub(crate) values: &'a mut [f32],
     pub(crate) stride: usize,
+}
+
+impl Out<'_> {
+    /// The tile whose first value is that of `row` and `column`.
+    #[inline(always)]
+    fn tile(&mut self, row: usize, column: usize) -> Out<'_> {
+        Out {
+            values: &mut self.values[row * self.stride + column..],
+            stride: self.stride,
+        }
+    }
+
+    /// Makes every row of a tile this one.
+    #[inline(always)]
+    fn fill(&mut self, row: &[f32; COLUMNS]) {
+        for index in 0..ROWS {
+            self.values[index * self.stride..][..COLUMNS].copy_from_slice(row);
+        }
+    }
 }
 
 /// What a product is added to.
@@ -214,8 +229,8 @@ impl Pass<'_> {
                             first..first + count,
                             out,
                             #[inline(always)]
-                            |columns, tile| {
-                                kernel.add(tile::zipped(slices), right, columns, tile);
+                            |columns, sums| {
+                                kernel.add(tile::zipped(slices), right, columns, sums);
                             },
                         );
                     }
@@ -232,8 +247,8 @@ impl Pass<'_> {
                             first..first + count,
                             out,
                             #[inline(always)]
-                            |columns, tile| {
-                                kernel.add(turned.iter().copied(), right, columns, tile);
+                            |columns, sums| {
+                                kernel.add(turned.iter().copied(), right, columns, sums);
                             },
                         );
                     }
@@ -262,47 +277,44 @@ impl Pass<'_> {
         );
     }
 
-    /// One tile of the result: what it starts with, what `add` adds, back to where it belongs.
+    /// One tile of the result: what it starts with, and what `add` adds.
     #[inline(always)]
     fn tile(
         &self,
         panel: usize,
         rows: Range<usize>,
         out: &mut Out<'_>,
-        add: impl Fn(usize, &mut Tile),
+        add: impl FnOnce(usize, Out<'_>),
     ) {
         let column = panel * COLUMNS;
         let columns = COLUMNS.min(self.right.columns() - column);
-        if WHOLE_TILES && rows.len() == ROWS && columns == COLUMNS {
-            let place = |row| (rows.start + row) * out.stride + column;
-            let mut tile: Tile = match self.start {
-                Start::Zero => [[0.0; COLUMNS]; ROWS],
-                Start::Bias(bias) => [part(&bias[column..]); ROWS],
-                Start::Sum => std::array::from_fn(|row| part(&out.values[place(row)..])),
-            };
-            add(COLUMNS, &mut tile);
-            for (row, values) in tile.iter().enumerate() {
-                out.values[place(row)..][..COLUMNS].copy_from_slice(values);
+        if rows.len() == ROWS && columns == COLUMNS {
+            let mut sums = out.tile(rows.start, column);
+            match self.start {
+                Start::Zero => sums.fill(&[0.0; COLUMNS]),
+                Start::Bias(bias) => sums.fill(&part(&bias[column..])),
+                Start::Sum => {}
             }
+            add(columns, sums);
         } else {
             self.edge(
                 rows,
                 column..column + columns,
                 out,
                 #[inline(always)]
-                |tile| add(columns, tile),
+                |sums| add(columns, sums),
             );
         }
     }
 
-    /// A tile at the edge of the result.
+    /// A tile at the edge of the result, in memory of its own.
     #[inline(always)]
     fn edge(
         &self,
         rows: Range<usize>,
         columns: Range<usize>,
         out: &mut Out<'_>,
-        add: impl FnOnce(&mut Tile),
+        add: impl FnOnce(Out<'_>),
     ) {
         let mut tile = match self.start {
             Start::Bias(bias) => [part(&bias[columns.clone()]); ROWS],
@@ -314,7 +326,10 @@ impl Pass<'_> {
                 *row = part(&out.values[place..place + columns.len()]);
             }
         }
-        add(&mut tile);
+        add(Out {
+            values: tile.as_flattened_mut(),
+            stride: COLUMNS,
+        });
         for (row, place) in tile.iter().zip(places) {
             let values = &mut out.values[place..place + columns.len()];
             match values.first_chunk_mut() {

@@ -1,5 +1,7 @@
 //! A tile of a product, held in registers.
 
+use super::Out;
+
 /// What a kernel of this processor is run on.
 pub(super) trait Work {
     fn run(self, kernel: impl Kernel);
@@ -7,17 +9,16 @@ pub(super) trait Work {
 
 /// The inner loop.
 pub(super) trait Kernel: Copy {
-    /// tile += Σ l ⊗ r over the pairs of `left` and `right`, in the first `columns` at least.
+    /// sums += Σ l ⊗ r over the pairs of `left` and `right`, in the first `columns` at least of
+    /// [`ROWS`] rows of [`COLUMNS`] sums.
     fn add(
         self,
         left: impl Iterator<Item = [f32; ROWS]> + Clone,
         right: &[[f32; COLUMNS]],
         columns: usize,
-        tile: &mut Tile,
+        sums: Out<'_>,
     );
 }
-
-pub(super) type Tile = [[f32; COLUMNS]; ROWS];
 
 #[cfg(target_arch = "wasm32")]
 pub(super) use browser::{COLUMNS, in_registers};
@@ -61,7 +62,7 @@ mod browser {
     use std::arch::wasm32::*;
     use std::array::from_fn;
 
-    use super::{Kernel, ROWS, Tile, Work};
+    use super::{Kernel, Out, ROWS, Work};
 
     const VECTORS: usize = 2;
     pub(in super::super) const COLUMNS: usize = VECTORS * 4;
@@ -81,27 +82,27 @@ mod browser {
             left: impl Iterator<Item = [f32; ROWS]> + Clone,
             right: &[[f32; COLUMNS]],
             columns: usize,
-            tile: &mut Tile,
+            sums: Out<'_>,
         ) {
             match columns > COLUMNS / 2 {
-                true => vectors::<VECTORS>(left, right, tile),
-                false => vectors::<{ VECTORS / 2 }>(left, right, tile),
+                true => vectors::<VECTORS>(left, right, sums),
+                false => vectors::<{ VECTORS / 2 }>(left, right, sums),
             }
         }
     }
 
     /// The first `N` vectors of every row.
     ///
-    /// A function of its own, though the tile then goes through memory: inside a large one Firefox
-    /// does not keep the sums in registers, and products run at half the speed.
+    /// A function of its own: inside a large one Firefox does not keep the sums in registers, and
+    /// products run at half the speed.
     #[inline(never)]
     fn vectors<const N: usize>(
         left: impl Iterator<Item = [f32; ROWS]>,
         right: &[[f32; COLUMNS]],
-        tile: &mut Tile,
+        Out { values, stride }: Out<'_>,
     ) {
-        let of = |row: &[f32; COLUMNS]| -> [v128; N] { from_fn(|index| load(row, 4 * index)) };
-        let mut sums: [[v128; N]; ROWS] = from_fn(|row| of(&tile[row]));
+        let of = |row: &[f32]| -> [v128; N] { from_fn(|index| load(row, 4 * index)) };
+        let mut sums: [[v128; N]; ROWS] = from_fn(|row| of(&values[row * stride..][..COLUMNS]));
         for (left, right) in left.zip(right) {
             let right = of(right);
             for (sums, left) in sums.iter_mut().zip(left) {
@@ -109,7 +110,8 @@ mod browser {
                 *sums = from_fn(|index| fused(left, right[index], sums[index]));
             }
         }
-        for (row, sums) in tile.iter_mut().zip(sums) {
+        for (row, sums) in sums.into_iter().enumerate() {
+            let row = &mut values[row * stride..][..COLUMNS];
             for (index, vector) in sums.into_iter().enumerate() {
                 row[4 * index..4 * index + 4].copy_from_slice(&lanes(vector));
             }
@@ -126,7 +128,7 @@ mod browser {
     }
 
     #[inline(always)]
-    fn load(row: &[f32; COLUMNS], at: usize) -> v128 {
+    fn load(row: &[f32], at: usize) -> v128 {
         f32x4(row[at], row[at + 1], row[at + 2], row[at + 3])
     }
 
@@ -146,7 +148,7 @@ mod browser {
 mod native {
     use pulp::{Arch, Simd, WithSimd};
 
-    use super::{Kernel, ROWS, Tile, Work};
+    use super::{Kernel, Out, ROWS, Work};
 
     pub(in super::super) const COLUMNS: usize = 32;
 
@@ -176,10 +178,10 @@ mod native {
             left: impl Iterator<Item = [f32; ROWS]> + Clone,
             right: &[[f32; COLUMNS]],
             columns: usize,
-            tile: &mut Tile,
+            mut sums: Out<'_>,
         ) {
             for first in (0..columns.div_ceil(S::F32_LANES)).step_by(2) {
-                pair(self.0, left.clone(), right, first, tile);
+                pair(self.0, left.clone(), right, first, &mut sums);
             }
         }
     }
@@ -191,20 +193,14 @@ mod native {
         left: impl Iterator<Item = [f32; ROWS]>,
         right: &[[f32; COLUMNS]],
         first: usize,
-        tile: &mut Tile,
+        Out { values, stride }: &mut Out<'_>,
     ) {
-        let of = |row: &[f32; COLUMNS]| {
+        let of = |row: &[f32]| {
             let (vectors, _) = S::as_simd_f32s(row);
             [vectors[first], vectors[first + 1]]
         };
-        let mut sums = [
-            of(&tile[0]),
-            of(&tile[1]),
-            of(&tile[2]),
-            of(&tile[3]),
-            of(&tile[4]),
-            of(&tile[5]),
-        ];
+        let at = |row: usize| of(&values[row * *stride..][..COLUMNS]);
+        let mut sums = [at(0), at(1), at(2), at(3), at(4), at(5)];
         for (left, right) in left.zip(right) {
             let [low, high] = of(right);
             for (sums, left) in sums.iter_mut().zip(left) {
@@ -213,7 +209,8 @@ mod native {
                 sums[1] = simd.mul_add_f32s(left, high, sums[1]);
             }
         }
-        for (row, sums) in tile.iter_mut().zip(sums) {
+        for (row, sums) in sums.into_iter().enumerate() {
+            let row = &mut values[row * *stride..][..COLUMNS];
             let (vectors, _) = S::as_mut_simd_f32s(row);
             [vectors[first], vectors[first + 1]] = sums;
         }
