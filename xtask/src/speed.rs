@@ -88,9 +88,38 @@ struct Module {
     features: &'static [&'static str],
     /// Where it lies among the modules.
     folder: &'static str,
-    simd: Simd,
+    compiled: Compiled,
     /// Loops of the peak stay as the compiler made them.
     is_optimised: bool,
+}
+
+/// How a module is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compiled {
+    /// As the product is: `.cargo/config.toml`.
+    AsOurs(Simd),
+    /// As candle's own examples for the browser are: with SIMD, and nothing told to LLVM.
+    AsItComes,
+}
+
+impl Compiled {
+    fn say(self, cargo: &mut Command) {
+        match self {
+            Self::AsOurs(simd) => simd.allow(cargo),
+            // This variable replaces the flags of the configuration, and does not add to them.
+            Self::AsItComes => {
+                let flags = "-C target-feature=+simd128 --cfg getrandom_backend=\"wasm_js\"";
+                cargo.env("RUSTFLAGS", flags);
+            }
+        }
+    }
+
+    fn simd(self) -> Simd {
+        match self {
+            Self::AsOurs(simd) => simd,
+            Self::AsItComes => Simd::Plain,
+        }
+    }
 }
 
 /// Those of the regression guard.
@@ -100,7 +129,7 @@ const MODULES: [Module; 3] = [
         package: "browser-bench",
         features: &[],
         folder: "",
-        simd: Simd::Plain,
+        compiled: Compiled::AsOurs(Simd::Plain),
         is_optimised: true,
     },
     Module {
@@ -108,7 +137,7 @@ const MODULES: [Module; 3] = [
         package: "simd-peak",
         features: &[],
         folder: "plain",
-        simd: Simd::Plain,
+        compiled: Compiled::AsOurs(Simd::Plain),
         is_optimised: false,
     },
     Module {
@@ -116,19 +145,28 @@ const MODULES: [Module; 3] = [
         package: "simd-peak",
         features: &["--features=relaxed"],
         folder: "relaxed",
-        simd: Simd::Plain,
+        compiled: Compiled::AsOurs(Simd::Plain),
         is_optimised: false,
     },
 ];
 
-/// The engines as browsers with relaxed SIMD run them, and the peak of its products of bytes.
-const OF_WHOLE_RUNS: [Module; 2] = [
+/// The engines as browsers with relaxed SIMD run them, candle as it comes, and the peak of
+/// relaxed SIMD's products of bytes.
+const OF_WHOLE_RUNS: [Module; 3] = [
+    Module {
+        step: "bench-candle-wasm",
+        package: "browser-bench",
+        features: &[],
+        folder: "candle",
+        compiled: Compiled::AsItComes,
+        is_optimised: true,
+    },
     Module {
         step: "bench-relaxed-wasm",
         package: "browser-bench",
         features: &[],
         folder: "relaxed",
-        simd: Simd::Relaxed,
+        compiled: Compiled::AsOurs(Simd::Relaxed),
         is_optimised: true,
     },
     Module {
@@ -136,7 +174,7 @@ const OF_WHOLE_RUNS: [Module; 2] = [
         package: "simd-peak",
         features: &["--features=int8"],
         folder: "int8",
-        simd: Simd::Plain,
+        compiled: Compiled::AsOurs(Simd::Plain),
         is_optimised: false,
     },
 ];
@@ -156,7 +194,7 @@ impl Module {
             let mut cargo =
                 workspace.cargo_wasm(&["build", "--lib", "--profile=wasm", "--package"]);
             cargo.arg(self.package).args(self.features);
-            self.simd.allow(&mut cargo);
+            self.compiled.say(&mut cargo);
             step.run(&mut cargo)?;
             let compiled = workspace
                 .target
@@ -171,7 +209,7 @@ impl Module {
             unless_unchanged(workspace, self.step, inputs, &outputs, || {
                 wasm::bind(&compiled, &folder, &name)?;
                 if self.is_optimised {
-                    wasm::optimise(workspace, step, &bound, self.simd)?;
+                    wasm::optimise(workspace, step, &bound, self.compiled.simd())?;
                 }
                 Ok(Done::Ran)
             })

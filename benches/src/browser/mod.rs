@@ -153,14 +153,14 @@ impl<'a> Bench<'a> {
         let folder = self.write(Name::Mini)?;
         let mut entries = vec![
             self.in_tab(&folder, "lpfl", 1, TRAIN)?,
-            self.in_tab(&folder, "candle", 1, TRAIN)?,
+            self.in_tab(&folder, "candle-in-our-build", 1, TRAIN)?,
         ];
         let figures = measure::measure(&folder, &mut entries, QUICK, || Ok(()))?;
         let speed = |engine: &str| {
             let found = figures.iter().find(|figure| figure.engine == engine);
             found.map_or(f64::NAN, |figure| figure.sequences_per_second)
         };
-        let (ours, candle) = (speed("lpfl"), speed("candle"));
+        let (ours, candle) = (speed("lpfl"), speed("candle-in-our-build"));
         println!(
             "MINI TRAIN in {}: lpfl {ours:.1} sequences/s, plain candle {candle:.1}, {:.2} ×",
             self.browser.text(),
@@ -229,6 +229,7 @@ impl<'a> Bench<'a> {
             return Ok(entries);
         }
         entries.insert(2, self.in_tab(folder, "candle", 1, BOTH)?);
+        entries.insert(3, self.in_tab(folder, "candle-in-our-build", 1, BOTH)?);
         if folder.name == Name::Real {
             return Ok(entries);
         }

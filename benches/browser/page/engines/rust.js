@@ -8,22 +8,27 @@ const RELAXED = new Uint8Array([
   65, 0, 253, 15, 65, 0, 253, 15, 253, 133, 2, 11,
 ]);
 
+const DETAILS = {
+  '/pkg': 'plain SIMD build',
+  '/pkg/relaxed': 'relaxed SIMD build',
+  '/pkg/candle': 'SIMD build as it comes',
+};
+
 /** The bindings, in the build that the product's page would load, their memory, and which it is. */
 export async function start() {
-  const relaxed = await load('/pkg/relaxed', WebAssembly.validate(RELAXED));
-  return relaxed ?? (await load('/pkg', true));
+  const relaxed = WebAssembly.validate(RELAXED) && (await load('/pkg/relaxed'));
+  return relaxed || load('/pkg');
 }
 
-/** The module of a folder; null where it is not to be used, or was not built for a quick run. */
-async function load(folder, usable) {
+/** The module of a folder; null where it was not built for a quick run. */
+export async function load(folder) {
   const script = `${folder}/browser_bench.js`;
-  if (!usable || !(await fetch(script)).ok) {
+  if (!(await fetch(script)).ok) {
     return null;
   }
   const bindings = await import(script);
   const { memory } = await bindings.default({ module_or_path: `${folder}/browser_bench_bg.wasm` });
-  const detail = folder === '/pkg' ? 'plain SIMD build' : 'relaxed SIMD build';
-  return { bindings, memory, folder, detail };
+  return { bindings, memory, folder, detail: DETAILS[folder] };
 }
 
 /** The work's files for one engine, which takes them over. */
