@@ -18,7 +18,7 @@ use crate::error::SettingsError;
 use crate::partition::Deal;
 use crate::protocol::Report;
 use crate::soft_labels::SoftLabelSettings;
-use crate::task::Task;
+use crate::task::{Calibration, Task};
 use ranges::zero_or_within;
 
 pub use aggregation::{AggregationSettings, MeasureError};
@@ -28,7 +28,7 @@ pub use mode::RoundMode;
 pub(crate) use ranges::{positive, within};
 pub use rule::{Holds, Rule};
 pub use server_optimizer::{Adaptive, ServerOptimizer};
-pub use training::{Decay, TrainingSettings};
+pub use training::{CALIBRATED_ROUND_DECAY, Decay, TrainingSettings};
 
 /// Everything that decides how a room learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -228,6 +228,36 @@ impl RoomSettings {
         self.round.mode.check(&self.round, self.aggregation.rule)
     }
 
+    /// How a client trains in `round`, counted from 1: the settings, with the peak learning rate
+    /// that [`TrainingSettings::round_decay`] leaves.
+    pub fn training_in(&self, round: u32) -> TrainingSettings {
+        let decay = f64::from(self.round_decay());
+        let factor = decay.powf(f64::from(round.saturating_sub(1)));
+        TrainingSettings {
+            learning_rate: (f64::from(self.training.learning_rate) * factor) as f32,
+            ..self.training.clone()
+        }
+    }
+
+    /// The settings with everything said that otherwise follows from the others: what a room keeps
+    /// and shows.
+    pub fn settled(mut self) -> Self {
+        self.training.round_decay = Some(self.round_decay());
+        self
+    }
+
+    /// The factor on the learning rate from each round to the next.
+    fn round_decay(&self) -> f32 {
+        let sees_the_same_again = self.round.sample == 0 && !self.round.mode.is_asynchronous();
+        let usual = match self.task.calibration {
+            Calibration::ContentFree | Calibration::Unlabelled if sees_the_same_again => {
+                CALIBRATED_ROUND_DECAY
+            }
+            _ => 1.0,
+        };
+        self.training.round_decay.unwrap_or(usual)
+    }
+
     /// [`Self::check`], and that a room of tabs can do it: `lpfl simulate` can do more.
     ///
     /// # Errors
@@ -308,6 +338,23 @@ mod tests {
     }
 
     #[test]
+    fn learning_rate_falls_from_round_to_round_where_the_task_calibrates() {
+        let rates = |settings: &RoomSettings| {
+            [0, 1, 2, 4].map(|round| settings.training_in(round).learning_rate)
+        };
+        let mut settings = RoomSettings::default();
+        settings.training.learning_rate = 0.5;
+        assert_eq!(rates(&settings), [0.5; 4]);
+        settings.task.calibration = Calibration::Unlabelled;
+        assert_eq!(rates(&settings), [0.5, 0.5, 0.25, 0.0625]);
+        assert_eq!(rates(&settings.clone().settled()), rates(&settings));
+        settings.round.sample = 10;
+        assert_eq!(rates(&settings), [0.5; 4]);
+        settings.training.round_decay = Some(0.5);
+        assert_eq!(rates(&settings), [0.5, 0.5, 0.25, 0.0625]);
+    }
+
+    #[test]
     fn unknown_field_is_named() {
         let error = serde_json::from_str::<RoomSettings>(r#"{"tittle":"x"}"#).unwrap_err();
         assert!(error.to_string().contains("tittle"), "{error}");
@@ -316,10 +363,13 @@ mod tests {
     #[test]
     fn each_bad_field_is_named() {
         type Spoil = fn(&mut RoomSettings);
-        let cases: [(&str, Spoil); 6] = [
+        let cases: [(&str, Spoil); 7] = [
             ("title", |s| s.title = " ".into()),
             ("training.learning_rate", |s| {
                 s.training.learning_rate = f32::INFINITY
+            }),
+            ("training.round_decay", |s| {
+                s.training.round_decay = Some(0.0)
             }),
             ("round.minimum", |s| s.round.minimum = 65),
             ("round.quorum.count", |s| s.round.quorum = Quorum::Count(0)),

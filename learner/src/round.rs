@@ -1,7 +1,6 @@
 //! One client's work of one LP-FL round (Jiang et al., arXiv 2307.13896), in resumable steps.
 
 use fl_core::adapter::Adapter;
-use fl_core::aggregate::Trained;
 use fl_core::protocol::{Progress, Stage};
 use fl_core::random::{Purpose, client_round, generator};
 use fl_core::settings::RoomSettings;
@@ -256,9 +255,8 @@ impl LocalRound {
             return Ok(self.progress(Stage::Labelling, end, total, None));
         }
         self.grow(&labels);
-        let trained = self.settings.aggregation.rule.trained(self.round);
         let (examples, index) = (self.examples(), self.index());
-        let epochs = Epochs::new(*learner, examples, &self.settings, trained, index);
+        let epochs = Epochs::new(*learner, examples, &self.settings, self.round, index);
         if epochs.total == 0 {
             let outcome = self.outcome(&epochs);
             return Ok(self.finish(Box::new(epochs.trainer.into_learner()), outcome));
@@ -350,15 +348,17 @@ impl Epochs {
         learner: Learner,
         examples: Vec<Example>,
         settings: &RoomSettings,
-        trained: Trained,
+        round: u32,
         index: u64,
     ) -> Self {
-        let batch_size = settings.training.batch_size.max(1) as usize;
+        let training = settings.training_in(round);
+        let trained = settings.aggregation.rule.trained(round);
+        let batch_size = training.batch_size.max(1) as usize;
         let per_epoch = examples.len().div_ceil(batch_size) as u32;
-        let total = per_epoch * settings.training.epochs;
+        let total = per_epoch * training.epochs;
         let mut epochs = Self {
-            trainer: Trainer::new(learner, &settings.training, total)
-                .training(trained, &settings.training)
+            trainer: Trainer::new(learner, &training, total)
+                .training(trained, &training)
                 .seeded(settings.seed, index),
             order: (0..examples.len()).collect(),
             examples,

@@ -216,6 +216,7 @@ impl Rooms {
 
     /// Makes a room, durably.
     pub(crate) async fn create(&self, settings: RoomSettings) -> Result<Created, Fault> {
+        let settings = settings.settled();
         self.check_capacity(&settings)?;
         self.check_mode(&settings)?;
         let place = self.reserve()?;

@@ -58,6 +58,14 @@ describe('the form for a room', () => {
     expect(faultFor({ topLayers: 'two' })?.field).toBe('lora.top_layers');
   });
 
+  it('takes a learning rate that falls from round to round, or leaves that to the task', () => {
+    expect(settingsFor({ roundDecay: ' ' }).training.round_decay).toBeNull();
+    const falling = settingsFor({ roundDecay: '87.5' });
+    expect(falling.training.round_decay).toBe(0.875);
+    expect(draftOf(falling).roundDecay).toBe('87.5');
+    expect(faultFor({ roundDecay: 'half' })?.field).toBe('training.round_decay');
+  });
+
   it('takes calibration and truncation with any texts', () => {
     const chosen = { calibration: 'unlabelled', truncate: 'start' } as const;
     expect(settingsFor({ corpus: 'news', ...chosen }).task).toEqual({ ...news, ...chosen });

@@ -48,6 +48,7 @@ pub fn settings() -> RoomSettings {
         },
         training: TrainingSettings {
             learning_rate: 1e-3,
+            round_decay: None,
             epochs: 2,
             batch_size: 8,
             weight_decay: 0.01,

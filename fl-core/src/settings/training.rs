@@ -2,8 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::within;
+use super::{positive, within};
 use crate::error::SettingsError;
+
+/// What the learning rate is multiplied with from one round to the next where the task calibrates
+/// and nothing else is said: the label words' threshold is known before the first round, and after
+/// a few rounds a client would learn its own few texts by heart.
+pub const CALIBRATED_ROUND_DECAY: f32 = 0.5;
 
 /// AdamW with linear warm-up and linear decay over the steps of one local round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -11,8 +16,13 @@ use crate::error::SettingsError;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
 pub struct TrainingSettings {
-    /// Peak learning rate.
+    /// Peak learning rate of the first round.
     pub learning_rate: f32,
+    /// Factor on the peak learning rate from each round to the next, above 0 and at most 1. None:
+    /// [`CALIBRATED_ROUND_DECAY`] where the task calibrates and every client trains in every
+    /// round, else 1. A rate that falls over the rounds is also what FedAvg needs to converge on
+    /// unlike clients (Li et al. 2020, arXiv 1907.02189).
+    pub round_decay: Option<f32>,
     /// Passes over a client's gold and soft examples in one round.
     pub epochs: u32,
     /// Texts per step.
@@ -40,6 +50,7 @@ impl Default for TrainingSettings {
     fn default() -> Self {
         Self {
             learning_rate: 7e-4,
+            round_decay: None,
             epochs: 4,
             batch_size: 8,
             weight_decay: 0.01,
@@ -74,6 +85,9 @@ impl TrainingSettings {
             0.0,
             1.0,
         )?;
+        if let Some(decay) = self.round_decay {
+            positive("training.round_decay", decay.into(), 1.0)?;
+        }
         within("training.epochs", self.epochs.into(), 1.0, 100.0)?;
         within("training.batch_size", self.batch_size.into(), 1.0, 256.0)?;
         within("training.weight_decay", self.weight_decay.into(), 0.0, 1.0)?;

@@ -86,6 +86,18 @@ fn same_seed_gives_the_same_adapter() {
 }
 
 #[test]
+fn later_rounds_train_at_the_rate_that_the_decay_leaves() {
+    let hash = |learning_rate, round_decay| {
+        let mut settings = settings();
+        settings.training.learning_rate = learning_rate;
+        settings.training.round_decay = Some(round_decay);
+        run(start(&settings, 3, 8, 24)).1.adapter.hash()
+    };
+    assert_eq!(hash(0.01, 0.5), hash(0.0025, 1.0));
+    assert_ne!(hash(0.01, 0.5), hash(0.01, 1.0));
+}
+
+#[test]
 fn soft_labels_are_carried_when_they_are_kept() {
     let mut settings = settings();
     settings.soft_labels.relabel = Relabel::Keep;

@@ -269,6 +269,15 @@ function TrainingOptions({ draft, fault, onChange }: Props) {
           onValue={(learningRate) => onChange({ learningRate })}
         />
         <NumberField
+          label="Learning rate of the next round"
+          hint="In percent of this round’s. Empty: 50 where the model’s habits are taken off, since it begins close to the goal and few texts are soon known by heart; else 100."
+          path="training.round_decay"
+          fault={fault}
+          unit="%"
+          value={draft.roundDecay}
+          onValue={(roundDecay) => onChange({ roundDecay })}
+        />
+        <NumberField
           label="Size of the update (LoRA rank)"
           hint="A larger one can learn more and is more to send."
           path="lora.rank"

@@ -1,6 +1,7 @@
 // The settings of the room, for those who want to know exactly, and the adapter so far.
 
 import type { LoraSettings } from '../generated/LoraSettings';
+import type { TrainingSettings } from '../generated/TrainingSettings';
 import { room } from '../state/session';
 import { compressionWords, partitionWords, ruleWords } from '../text/federation';
 import { count, decimal, percent, plural } from '../text/format';
@@ -17,10 +18,7 @@ export function RoomFacts() {
     ['The model’s habits', HABITS[task.calibration]],
     ['Base model', model ? `${model.name}, ${count(model.parameters)} parameters` : settings.model],
     ['Trained part', trainedPart(lora)],
-    [
-      'Training in a tab',
-      `${plural(training.epochs, 'pass', 'passes')}, ${training.batch_size} texts a step, learning rate ${decimal(training.learning_rate)}`,
-    ],
+    ['Training in a tab', trainingWords(training)],
     ['Soft labels', growthWords(soft.growth)],
     ['A round ends after', `${round.deadline_seconds} s at the latest`],
     ['The labels are', texts.from === 'corpus' ? `dealt ${partitionWords(texts.deal.partition)}` : 'as everyone brings them'],
@@ -45,6 +43,12 @@ export function RoomFacts() {
       {(view?.completed ?? 0) > 0 && view?.phase.type !== 'finished' && <AdapterFiles />}
     </details>
   );
+}
+
+function trainingWords({ epochs, batch_size: batch, learning_rate: rate, round_decay: decay }: TrainingSettings): string {
+  const words = `${plural(epochs, 'pass', 'passes')}, ${batch} texts a step, learning rate ${decimal(rate)}`;
+  if (decay === null || decay === 1) return words;
+  return `${words} in the first round, then ${percent(decay)} of the round’s before`;
 }
 
 /** What is trained, with the settings that differ from the usual ones. */

@@ -44,6 +44,8 @@ export type Draft = {
   growth: Growth['by'];
   speed: string;
   learningRate: string;
+  /** The learning rate in percent of the round's before; empty for what suits the task. */
+  roundDecay: string;
   epochs: string;
   rank: string;
   /** The parts of each layer that LoRA adapts; at least one. */
@@ -63,7 +65,12 @@ const FALLBACK_DEAL: Deal = {
   gold_placement: { by: 'balanced' },
 };
 /** Numbers that need not be whole. */
-const FRACTIONS = ['training.learning_rate', 'soft_labels.growth', 'lora.dropout'];
+const FRACTIONS = [
+  'training.learning_rate',
+  'training.round_decay',
+  'soft_labels.growth',
+  'lora.dropout',
+];
 /** A pace that suits a class, for rounds that do not wait. */
 const USUAL_PACE = { goal: '2', staleness: '10' };
 const SPEEDS = { fraction: '25', factor: '2', off: '' };
@@ -93,6 +100,7 @@ export function draftOf(settings: RoomSettings): Draft {
     growth: soft.growth.by,
     speed: speedOf(soft.growth),
     learningRate: decimal(training.learning_rate),
+    roundDecay: training.round_decay === null ? '' : decimal(training.round_decay * 100),
     epochs: String(training.epochs),
     rank: String(lora.rank),
     targets: lora.targets,
@@ -129,6 +137,7 @@ export function read(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): R
     numbers.push(['round.goal', draft.goal], ['round.mode.max_staleness', draft.staleness]);
   }
   if (draft.topLayers.trim() !== '') numbers.push(['lora.top_layers', draft.topLayers]);
+  if (draft.roundDecay.trim() !== '') numbers.push(['training.round_decay', draft.roundDecay]);
   if (draft.growth !== 'off') numbers.push(['soft_labels.growth', draft.speed]);
   const amounts = amountsOf(draft, draft.corpus !== OWN);
   const faults = [
@@ -184,6 +193,7 @@ function settingsOf(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): Ro
     training: {
       ...defaults.training,
       learning_rate: Number(draft.learningRate),
+      round_decay: draft.roundDecay.trim() === '' ? null : Number(draft.roundDecay) / 100,
       epochs: Number(draft.epochs),
     },
     soft_labels: { ...defaults.soft_labels, growth: growthOf(draft) },
