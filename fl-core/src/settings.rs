@@ -249,11 +249,11 @@ impl RoomSettings {
     /// The factor on the learning rate from each round to the next.
     fn round_decay(&self) -> f32 {
         let sees_the_same_again = self.round.sample == 0 && !self.round.mode.is_asynchronous();
-        let usual = match self.task.calibration {
-            Calibration::ContentFree | Calibration::Unlabelled if sees_the_same_again => {
-                CALIBRATED_ROUND_DECAY
-            }
-            _ => 1.0,
+        let knows_the_threshold =
+            self.task.calibration == Calibration::Unlabelled && self.task.labels.len() == 2;
+        let usual = match knows_the_threshold && sees_the_same_again {
+            true => CALIBRATED_ROUND_DECAY,
+            false => 1.0,
         };
         self.training.round_decay.unwrap_or(usual)
     }
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn learning_rate_falls_from_round_to_round_where_the_task_calibrates() {
+    fn learning_rate_falls_from_round_to_round_where_the_threshold_is_known() {
         let rates = |settings: &RoomSettings| {
             [0, 1, 2, 4].map(|round| settings.training_in(round).learning_rate)
         };
@@ -348,6 +348,10 @@ mod tests {
         settings.task.calibration = Calibration::Unlabelled;
         assert_eq!(rates(&settings), [0.5, 0.5, 0.25, 0.0625]);
         assert_eq!(rates(&settings.clone().settled()), rates(&settings));
+        let third = settings.task.labels[0].clone();
+        settings.task.labels.push(third);
+        assert_eq!(rates(&settings), [0.5; 4]);
+        settings.task.labels.pop();
         settings.round.sample = 10;
         assert_eq!(rates(&settings), [0.5; 4]);
         settings.training.round_decay = Some(0.5);

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{positive, within};
 use crate::error::SettingsError;
 
-/// What the learning rate is multiplied with from one round to the next where the task calibrates
-/// and nothing else is said: the label words' threshold is known before the first round, and after
-/// a few rounds a client would learn its own few texts by heart.
+/// What the learning rate is multiplied with from one round to the next where a task of two labels
+/// calibrates on unlabelled texts and nothing else is said: their median is the threshold, known
+/// before the first round, and after a few rounds a client would learn its own few texts by heart.
 pub const CALIBRATED_ROUND_DECAY: f32 = 0.5;
 
 /// AdamW with linear warm-up and linear decay over the steps of one local round.
@@ -19,8 +19,8 @@ pub struct TrainingSettings {
     /// Peak learning rate of the first round.
     pub learning_rate: f32,
     /// Factor on the peak learning rate from each round to the next, above 0 and at most 1. None:
-    /// [`CALIBRATED_ROUND_DECAY`] where the task calibrates and every client trains in every
-    /// round, else 1. A rate that falls over the rounds is also what FedAvg needs to converge on
+    /// [`CALIBRATED_ROUND_DECAY`] where a task of two labels calibrates on unlabelled texts and
+    /// every client trains in every round, else 1. A rate that falls over the rounds is also what FedAvg needs to converge on
     /// unlike clients (Li et al. 2020, arXiv 1907.02189).
     pub round_decay: Option<f32>,
     /// Passes over a client's gold and soft examples in one round.

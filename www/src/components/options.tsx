@@ -270,7 +270,7 @@ function TrainingOptions({ draft, fault, onChange }: Props) {
         />
         <NumberField
           label="Learning rate of the next round"
-          hint="In percent of this round’s. Empty: 50 where the model’s habits are taken off, since it begins close to the goal and few texts are soon known by heart; else 100."
+          hint="In percent of this round’s. Empty: 50 with two labels and the usual answer to these texts taken off, since the model then begins close to the goal and soon knows few texts by heart; else 100."
           path="training.round_decay"
           fault={fault}
           unit="%"
