@@ -20,8 +20,8 @@ pub struct TrainingSettings {
     pub learning_rate: f32,
     /// Factor on the peak learning rate from each round to the next, above 0 and at most 1. None:
     /// [`CALIBRATED_ROUND_DECAY`] where a task of two labels calibrates on unlabelled texts and
-    /// every client trains in every round, else 1. A rate that falls over the rounds is also what FedAvg needs to converge on
-    /// unlike clients (Li et al. 2020, arXiv 1907.02189).
+    /// every client trains in every round, else 1. A rate that falls over the rounds is also what
+    /// FedAvg needs to converge on unlike clients (Li et al. 2020, arXiv 1907.02189).
     pub round_decay: Option<f32>,
     /// Passes over a client's gold and soft examples in one round.
     pub epochs: u32,
