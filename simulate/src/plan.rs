@@ -10,7 +10,7 @@ use crate::document::{Document, one_line};
 use crate::error::{Result, SimulateError};
 use crate::experiment::Experiment;
 
-use axes::{Axis, Step};
+use axes::{Axis, Laid, Step};
 use laying::{Assignment, lay, set};
 
 /// Everything that a command asks for.
@@ -116,13 +116,16 @@ fn point(
         flags: Vec::new(),
         cases: Vec::new(),
     };
+    let chosen = axes::chosen(axes, steps);
     let mut place = Vec::new();
     for (axis, step) in axes.iter().zip(steps) {
         match step {
-            Step::Case(value, key, case) => {
-                lay(&mut table, case);
-                origin.cases.push((key.clone(), case.clone()));
-                place.push((axis.name.clone(), value.clone()));
+            Step::Case(case) => {
+                for Laid { key, settings } in case.laid(&chosen) {
+                    lay(&mut table, settings);
+                    origin.cases.push((key.clone(), settings.clone()));
+                }
+                place.push((axis.name.clone(), case.name.clone()));
             }
             Step::Value(assignment) => {
                 set(&mut table, assignment)?;

@@ -15,10 +15,67 @@ pub(super) struct Axis {
 
 #[derive(Clone)]
 pub(super) enum Step {
-    /// A table laid over the settings, and the key of its place in the file.
-    Case(String, String, Table),
+    /// Tables laid over the settings.
+    Case(Case),
     /// One setting.
     Value(Assignment),
+}
+
+/// One of an axis's cases.
+#[derive(Clone)]
+pub(super) struct Case {
+    pub(super) name: String,
+    laid: Laid,
+    /// What it sets only together with a case of another axis.
+    when: Vec<When>,
+}
+
+/// Settings, and the key of their place in the file.
+#[derive(Clone)]
+pub(super) struct Laid {
+    pub(super) key: String,
+    pub(super) settings: Table,
+}
+
+#[derive(Clone)]
+struct When {
+    axis: String,
+    case: String,
+    laid: Laid,
+}
+
+impl Case {
+    /// What it lays over the settings at a point of these cases, each with its axis.
+    pub(super) fn laid(&self, chosen: &[(&str, &str)]) -> impl Iterator<Item = &Laid> {
+        let holds = |when: &&When| chosen.contains(&(&when.axis, &when.case));
+        let when = self.when.iter().filter(holds).map(|when| &when.laid);
+        std::iter::once(&self.laid).chain(when)
+    }
+}
+
+impl Axis {
+    fn cases(&self) -> impl Iterator<Item = &Case> {
+        self.values.iter().filter_map(|step| match step {
+            Step::Case(case) => Some(case),
+            Step::Value(_) => None,
+        })
+    }
+
+    fn case(&self, name: &str) -> Result<&Case, String> {
+        self.cases().find(|case| case.name == name).ok_or_else(|| {
+            let cases: Vec<&str> = self.cases().map(|case| case.name.as_str()).collect();
+            format!("expected cases of {}, got {name}", cases.join(", "))
+        })
+    }
+}
+
+/// The cases among a point's steps: each axis's name and the case's.
+pub(super) fn chosen<'a>(axes: &'a [Axis], steps: &[&'a Step]) -> Vec<(&'a str, &'a str)> {
+    let case = |(axis, step): (&'a Axis, &&'a Step)| match step {
+        Step::Case(case) => Some((axis.name.as_str(), case.name.as_str())),
+        Step::Value(_) => None,
+    };
+    axes.iter().zip(steps).filter_map(case).collect()
 }
 
 /// The axes of the file and of the flags.
@@ -32,6 +89,7 @@ pub(super) fn of(
     for (name, cases) in &whole.cases {
         axes.push(case_axis(document, name, cases)?);
     }
+    check_when(document, &axes)?;
     for (key, values) in flat(&whole.sweep, "") {
         if sets.iter().any(|assignment| assignment.key == key) {
             continue;
@@ -47,7 +105,7 @@ pub(super) fn of(
         };
         let values = laying::values(values);
         match axes.iter_mut().find(|axis| axis.name == key) {
-            Some(axis) if matches!(axis.values.first(), Some(Step::Case(..))) => {
+            Some(axis) if matches!(axis.values.first(), Some(Step::Case(_))) => {
                 pick(axis, &values, &flag)?;
             }
             found => {
@@ -74,16 +132,64 @@ fn case_axis(document: &Document, name: &str, cases: &Value) -> Result<Axis> {
     let mut values = Vec::new();
     for (index, case) in cases.ok_or_else(|| wrong(&key))?.iter().enumerate() {
         let key = format!("{key}[{index}]");
-        let mut case = case.as_table().ok_or_else(|| wrong(&key))?.clone();
-        let name = case.remove("name");
+        let mut settings = case.as_table().ok_or_else(|| wrong(&key))?.clone();
+        let name = settings.remove("name");
         let name = name.as_ref().and_then(Value::as_str);
-        let name = name.ok_or_else(|| wrong(&key))?;
-        values.push(Step::Case(name.to_owned(), key, case));
+        let name = name.ok_or_else(|| wrong(&key))?.to_owned();
+        let when = settings.remove("when").map(|axes| {
+            let key = format!("{key}.when");
+            read_when(document, &key, &axes)
+        });
+        let when = when.transpose()?.unwrap_or_default();
+        let laid = Laid { key, settings };
+        values.push(Step::Case(Case { name, laid, when }));
     }
     Ok(Axis {
         name: name.into(),
         values,
     })
+}
+
+/// Settings by an axis and a case of it.
+fn read_when(document: &Document, key: &str, axes: &Value) -> Result<Vec<When>> {
+    let table = |key: &str, value: &Value| {
+        value.as_table().cloned().ok_or_else(|| {
+            let message = "expected when.AXIS.CASE with settings";
+            SimulateError::setting(document.place(key), message)
+        })
+    };
+    let mut all = Vec::new();
+    for (axis, cases) in table(key, axes)? {
+        let key = format!("{key}.{axis}");
+        for (case, settings) in table(&key, &cases)? {
+            let key = format!("{key}.{case}");
+            let settings = table(&key, &settings)?;
+            all.push(When {
+                axis: axis.clone(),
+                case,
+                laid: Laid { key, settings },
+            });
+        }
+    }
+    Ok(all)
+}
+
+/// Every `when` must name a case of the file.
+fn check_when(document: &Document, axes: &[Axis]) -> Result<()> {
+    for when in axes
+        .iter()
+        .flat_map(Axis::cases)
+        .flat_map(|case| &case.when)
+    {
+        let found = axes.iter().find(|axis| axis.name == when.axis);
+        let found = found.ok_or_else(|| {
+            let axes: Vec<&str> = axes.iter().map(|axis| axis.name.as_str()).collect();
+            format!("expected an axis of {}, got {}", axes.join(", "), when.axis)
+        });
+        let found = found.and_then(|axis| axis.case(&when.case));
+        found.map_err(|message| SimulateError::setting(document.place(&when.laid.key), message))?;
+    }
+    Ok(())
 }
 
 fn value_axis(key: &str, values: &Value, flag: impl Fn(&str) -> String) -> Result<Axis> {
@@ -109,24 +215,12 @@ fn value_axis(key: &str, values: &Value, flag: impl Fn(&str) -> String) -> Resul
 
 /// Keeps the named cases of an axis.
 fn pick(axis: &mut Axis, names: &[Value], flag: &str) -> Result<()> {
-    let mut kept = Vec::new();
-    for name in names {
-        let name = laying::shown(name);
-        let is_named = |step: &&Step| matches!(step, Step::Case(case, ..) if *case == name);
-        match axis.values.iter().find(is_named) {
-            Some(step) => kept.push(step.clone()),
-            None => {
-                let cases = axis.values.iter().filter_map(|step| match step {
-                    Step::Case(case, ..) => Some(case.as_str()),
-                    Step::Value(_) => None,
-                });
-                let cases = cases.collect::<Vec<_>>().join(", ");
-                let message = format!("expected cases of {cases}, got {name}");
-                return Err(SimulateError::setting(flag, message));
-            }
-        }
-    }
-    axis.values = kept;
+    let kept = names.iter().map(|name| {
+        let case = axis.case(&laying::shown(name));
+        let case = case.map_err(|message| SimulateError::setting(flag, message));
+        case.cloned().map(Step::Case)
+    });
+    axis.values = kept.collect::<Result<_>>()?;
     Ok(())
 }
 

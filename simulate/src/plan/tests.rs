@@ -77,6 +77,42 @@ fn flags_pick_cases_replace_sweeps_and_set_on_top() {
 }
 
 #[test]
+fn a_case_may_set_what_holds_only_with_another() {
+    const FILE: &str = r#"
+[[cases.set]]
+name = "one"
+
+[[cases.set]]
+name = "two words"
+training.epochs = 5
+
+[[cases.method]]
+name = "slow"
+training = { learning_rate = 0.1, epochs = 1 }
+when.set."two words" = { training.learning_rate = 0.2 }
+
+[[cases.method]]
+name = "fast"
+training.learning_rate = 0.4
+"#;
+    let settings = |sets: &[&str], sweeps: &[&str]| -> Vec<(f32, u32)> {
+        let plan = plan(FILE, sets, sweeps).unwrap();
+        let training = plan.points.iter().map(|point| &point.experiment.training);
+        training.map(|t| (t.learning_rate, t.epochs)).collect()
+    };
+    let all = settings(&[], &[]);
+    assert_eq!(all, [(0.1, 1), (0.4, 4), (0.2, 1), (0.4, 5)]);
+    assert_eq!(settings(&[], &["set=one", "method=slow"]), [(0.1, 1)]);
+    let flags = ["set=two words", "method=slow"];
+    assert_eq!(
+        settings(&["training.learning_rate=0.3"], &flags),
+        [(0.3, 1)]
+    );
+    let swept = [&flags[..], &["training.learning_rate=0.5"]].concat();
+    assert_eq!(settings(&[], &swept), [(0.5, 1)]);
+}
+
+#[test]
 fn what_is_wrong_is_named_by_its_place() {
     for (text, sets, sweeps, expected) in [
         (
@@ -141,6 +177,30 @@ fn what_is_wrong_is_named_by_its_place() {
             "folder/few.toml, line 1, cases.a[0]: unknown field `roundz`",
         ),
         ("[[cases.a]]\nrounds = 1", &[], &[], "each with a name"),
+        (
+            "[[cases.a]]\nname = \"x\"\nwhen.a.y.rounds = 3",
+            &[],
+            &[],
+            "folder/few.toml, line 3, cases.a[0].when.a.y: expected cases of x, got y",
+        ),
+        (
+            "[[cases.a]]\nname = \"x\"\nwhen.b.x.rounds = 3",
+            &[],
+            &[],
+            "cases.a[0].when.b.x: expected an axis of a, got b",
+        ),
+        (
+            "[[cases.a]]\nname = \"x\"\nwhen.a = 3",
+            &[],
+            &[],
+            "folder/few.toml, line 3, cases.a[0].when.a: expected when.AXIS.CASE with settings",
+        ),
+        (
+            "[[cases.a]]\nname = \"x\"\nwhen.a.x.training.epochs = 0",
+            &[],
+            &[],
+            "folder/few.toml, line 3, cases.a[0].when.a.x.training.epochs: expected 1 to 100",
+        ),
         (
             "sweep.rounds = 3",
             &[],
