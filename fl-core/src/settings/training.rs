@@ -51,7 +51,7 @@ impl Default for TrainingSettings {
         Self {
             learning_rate: 7e-4,
             round_decay: None,
-            epochs: 4,
+            epochs: 3,
             batch_size: 8,
             weight_decay: 0.01,
             beta1: 0.9,

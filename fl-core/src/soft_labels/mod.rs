@@ -47,7 +47,7 @@ impl Default for SoftLabelSettings {
         Self {
             growth: Growth::Fraction { per_round: 0.1 },
             selection: Selection::ClassBalanced,
-            kind: LabelKind::Soft,
+            kind: LabelKind::Hard,
             relabel: Relabel::EachRound,
             temperature: 1.0,
             weight: 0.5,
@@ -84,7 +84,9 @@ pub enum Growth {
 pub enum LabelKind {
     /// The probabilities of all labels.
     Soft,
-    /// Probability one for the most likely label.
+    /// Probability one for the most likely label, as iPET and FixMatch (Sohn et al. 2020) have it. The
+    /// usual kind: a model that learns its own probabilities learns its own doubts, and gains less in
+    /// few rounds.
     Hard,
 }
 
