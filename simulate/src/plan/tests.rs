@@ -1,5 +1,7 @@
 //! Plans from files and flags.
 
+use fl_core::settings::TrainingSettings;
+
 use super::*;
 use crate::experiment::Method;
 
@@ -100,8 +102,9 @@ training.learning_rate = 0.4
         let training = plan.points.iter().map(|point| &point.experiment.training);
         training.map(|t| (t.learning_rate, t.epochs)).collect()
     };
+    let usual = TrainingSettings::default().epochs;
     let all = settings(&[], &[]);
-    assert_eq!(all, [(0.1, 1), (0.4, 4), (0.2, 1), (0.4, 5)]);
+    assert_eq!(all, [(0.1, 1), (0.4, usual), (0.2, 1), (0.4, 5)]);
     assert_eq!(settings(&[], &["set=one", "method=slow"]), [(0.1, 1)]);
     let flags = ["set=two words", "method=slow"];
     assert_eq!(
