@@ -85,8 +85,8 @@ pub enum LabelKind {
     /// The probabilities of all labels.
     Soft,
     /// Probability one for the most likely label, as iPET and FixMatch (Sohn et al. 2020) have it. The
-    /// usual kind: a model that learns its own probabilities learns its own doubts, and gains less in
-    /// few rounds.
+    /// usual kind: labels are right more often after few rounds. The model grows surer of them than it
+    /// is right, however; choose soft ones where the probabilities themselves matter.
     Hard,
 }
 
