@@ -98,6 +98,14 @@ describe('the form for a room', () => {
     expect(share.soft_labels.growth).toEqual({ by: 'fraction', per_round: 0.5 });
   });
 
+  it('reads whether a guess keeps its doubts', () => {
+    for (const kind of ['hard', 'soft'] as const) {
+      const soft = settingsFor({ kind }).soft_labels;
+      expect(soft).toEqual({ ...settings.soft_labels, kind });
+      expect(draftOf({ ...settings, soft_labels: soft }).kind).toBe(kind);
+    }
+  });
+
   it('deals texts unlike among as many tabs as are named', () => {
     const unlike = settingsFor({ partition: 'label_mix', partitionAmount: '0.5', holders: '3' }).texts;
     expect(unlike).toMatchObject({ deal: { partition: { by: 'label_mix', alpha: 0.5 }, clients: 3, gold: 8 } });

@@ -243,6 +243,20 @@ function SoftLabelOptions({ draft, fault, onChange }: Props) {
           />
         )}
       </div>
+      {draft.growth !== 'off' && (
+        <ChoiceField
+          label="A guess counts"
+          hint="The likeliest label alone is learned faster; with its doubts, the model stays less sure of itself."
+          path="soft_labels.kind"
+          fault={fault}
+          value={draft.kind}
+          choices={[
+            { value: 'hard', label: 'as the likeliest label alone' },
+            { value: 'soft', label: 'with its doubts: a share for each label' },
+          ]}
+          onValue={(kind) => onChange({ kind })}
+        />
+      )}
     </fieldset>
   );
 }

@@ -1,6 +1,8 @@
 // The settings of the room, for those who want to know exactly, and the adapter so far.
 
+import type { Growth } from '../generated/Growth';
 import type { LoraSettings } from '../generated/LoraSettings';
+import type { SoftLabelSettings } from '../generated/SoftLabelSettings';
 import type { TrainingSettings } from '../generated/TrainingSettings';
 import { room } from '../state/session';
 import { compressionWords, partitionWords, ruleWords } from '../text/federation';
@@ -19,7 +21,7 @@ export function RoomFacts() {
     ['Base model', model ? `${model.name}, ${count(model.parameters)} parameters` : settings.model],
     ['Trained part', trainedPart(lora)],
     ['Training in a tab', trainingWords(training)],
-    ['Soft labels', growthWords(soft.growth)],
+    ['Soft labels', softWords(soft)],
     ['A round ends after', `${round.deadline_seconds} s at the latest`],
     ['The labels are', texts.from === 'corpus' ? `dealt ${partitionWords(texts.deal.partition)}` : 'as everyone brings them'],
     ['The next common model is', ruleWords(settings.aggregation.rule)],
@@ -70,12 +72,14 @@ function question(pattern: string): string {
   return pattern.replace(/\{text(_2)?\}/g, '…').replace('{mask}', '[word]');
 }
 
-type Growth = NonNullable<typeof room.value.settings>['soft_labels']['growth'];
+function softWords({ growth, kind }: SoftLabelSettings): string {
+  if (growth.by === 'off') return 'none';
+  const counts = kind === 'hard' ? 'as its likeliest label alone' : 'with its doubts';
+  return `${growthWords(growth)}; a guess counts ${counts}`;
+}
 
-function growthWords(growth: Growth): string {
+function growthWords(growth: Exclude<Growth, { by: 'off' }>): string {
   switch (growth.by) {
-    case 'off':
-      return 'none';
     case 'fraction':
       return `from the second round, ${percent(growth.per_round)} more of a tab’s texts each round`;
     case 'factor':

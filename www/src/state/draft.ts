@@ -5,6 +5,7 @@ import type { Calibration } from '../generated/Calibration';
 import type { Deal } from '../generated/Deal';
 import type { Growth } from '../generated/Growth';
 import type { Label } from '../generated/Label';
+import type { LabelKind } from '../generated/LabelKind';
 import type { LoraTarget } from '../generated/LoraTarget';
 import type { LoraScaling } from '../generated/LoraScaling';
 import type { LoraSettings } from '../generated/LoraSettings';
@@ -43,6 +44,8 @@ export type Draft = {
   staleness: string;
   growth: Growth['by'];
   speed: string;
+  /** Whether a guess keeps the probabilities of all labels. */
+  kind: LabelKind;
   learningRate: string;
   /** The learning rate in percent of the round's before; empty for what suits the task. */
   roundDecay: string;
@@ -99,6 +102,7 @@ export function draftOf(settings: RoomSettings): Draft {
     ...pacedBy(round),
     growth: soft.growth.by,
     speed: speedOf(soft.growth),
+    kind: soft.kind,
     learningRate: decimal(training.learning_rate),
     roundDecay: training.round_decay === null ? '' : decimal(training.round_decay * 100),
     epochs: String(training.epochs),
@@ -196,7 +200,7 @@ function settingsOf(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): Ro
       round_decay: draft.roundDecay.trim() === '' ? null : Number(draft.roundDecay) / 100,
       epochs: Number(draft.epochs),
     },
-    soft_labels: { ...defaults.soft_labels, growth: growthOf(draft) },
+    soft_labels: { ...defaults.soft_labels, growth: growthOf(draft), kind: draft.kind },
     aggregation: { ...defaults.aggregation, rule: ruleOf(draft) },
     compression: compressionOf(draft),
     round: {
