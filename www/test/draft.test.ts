@@ -29,6 +29,11 @@ describe('the form for a room', () => {
     expect(draftOf({ ...settings, training }).learningRate).toBe('0.001');
   });
 
+  it('takes any model that the server offers', () => {
+    expect(settingsFor({ model: 'distilbert' })).toEqual({ ...settings, model: 'distilbert' });
+    expect(draftOf({ ...settings, model: 'distilbert' }).model).toBe('distilbert');
+  });
+
   it('takes the task of the chosen corpus', () => {
     expect(settingsFor({ corpus: 'news' }).task).toEqual(news);
   });

@@ -101,7 +101,13 @@ export function CreateCard() {
           testId="title-input"
         />
         {defaults && draft && (
-          <Options draft={draft} corpora={defaults.corpora} fault={wrong} onChange={change} />
+          <Options
+            draft={draft}
+            models={defaults.models}
+            corpora={defaults.corpora}
+            fault={wrong}
+            onChange={change}
+          />
         )}
         {password !== null && (
           <PasswordField

@@ -1,8 +1,9 @@
 // The settings that a person may want to change, in plain words; all have a sensible value.
 
 import type { Corpus } from '../api';
+import type { ModelInfo } from '../generated/ModelInfo';
 import { OWN, usualSpeed, type Draft } from '../state/draft';
-import { count } from '../text/format';
+import { bytes, count } from '../text/format';
 import type { FieldFault } from '../text/faults';
 import { LORA_TARGETS } from '../text/lora';
 import { PartitionOptions, UpdateOptions } from './federation-options';
@@ -10,6 +11,7 @@ import { AreaField, ChecksField, ChoiceField, NumberField } from './field';
 
 type Props = {
   draft: Draft;
+  models: ModelInfo[];
   corpora: Corpus[];
   fault: FieldFault | null;
   onChange: (part: Partial<Draft>) => void;
@@ -19,6 +21,7 @@ export function Options(props: Props) {
   return (
     <details class="options">
       <summary>Options</summary>
+      {props.models.length > 1 && <ModelOptions {...props} />}
       <TextsOptions {...props} />
       <RoundOptions {...props} />
       <SoftLabelOptions {...props} />
@@ -26,6 +29,32 @@ export function Options(props: Props) {
       <UpdateOptions {...props} />
     </details>
   );
+}
+
+function ModelOptions({ draft, models, fault, onChange }: Props) {
+  const chosen = models.find(({ name }) => name === draft.model);
+  const choices = models.map(({ name, parameters }) => ({
+    value: name,
+    label: `${name} (${count(parameters)} parameters)`,
+  }));
+  return (
+    <fieldset>
+      <legend>Model</legend>
+      <ChoiceField
+        label="Which model"
+        hint={`Each tab fetches it${chosen ? `: ${bytes(sizeOf(chosen))}` : ''}. A larger one has read more, and each of its steps takes longer.`}
+        path="model"
+        fault={fault}
+        value={draft.model}
+        choices={choices}
+        onValue={(model) => onChange({ model })}
+      />
+    </fieldset>
+  );
+}
+
+function sizeOf({ files }: ModelInfo): number {
+  return files.reduce((sum, file) => sum + file.bytes, 0);
 }
 
 function TextsOptions({ draft, corpora, fault, onChange }: Props) {
@@ -95,7 +124,7 @@ function TextsOptions({ draft, corpora, fault, onChange }: Props) {
   );
 }
 
-function ReadingOptions({ draft, fault, onChange }: Omit<Props, 'corpora'>) {
+function ReadingOptions({ draft, fault, onChange }: Omit<Props, 'models' | 'corpora'>) {
   return (
     <div class="pair">
       <ChoiceField

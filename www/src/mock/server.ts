@@ -2,12 +2,12 @@
 
 import type { Fault } from '../generated/Fault';
 import type { RoomSettings } from '../generated/RoomSettings';
-import { CODE, corpora, evaluation, faultOf, member, model, recordOf, scene, settings } from './world';
+import { CODE, corpora, evaluation, faultOf, member, model, models, recordOf, scene, settings } from './world';
 
 export async function answer(path: string, init: RequestInit = {}): Promise<Response> {
   await new Promise((resolve) => setTimeout(resolve, 60));
   if (scene === 'offline') throw new TypeError('network');
-  if (path === '/api/defaults') return json({ settings, models: [model], corpora });
+  if (path === '/api/defaults') return json({ settings, models, corpora });
   if (path === '/api/rooms') return create(JSON.parse(String(init.body)) as RoomSettings);
   if (path === `/api/rooms/${CODE}`) return json(info());
   if (path.startsWith(`/api/rooms/${CODE}/`)) return json({});

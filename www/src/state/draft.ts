@@ -22,6 +22,8 @@ export const OWN = '';
 /** What the form holds, as typed. */
 export type Draft = {
   title: string;
+  /** The base model's name. */
+  model: string;
   /** A corpus's name, or `OWN`. */
   corpus: string;
   gold: string;
@@ -88,6 +90,7 @@ export function draftOf(settings: RoomSettings): Draft {
   const deal = dealOf(texts);
   return {
     title: settings.title,
+    model: settings.model,
     corpus: texts.from === 'corpus' ? texts.corpus : OWN,
     gold: String(deal.gold),
     unlabelled: String(deal.unlabelled),
@@ -183,6 +186,7 @@ function settingsOf(draft: Draft, defaults: RoomSettings, corpora: Corpus[]): Ro
   return {
     ...defaults,
     title: draft.title.trim(),
+    model: draft.model,
     task: { ...task, calibration, truncate },
     texts,
     lora: {
