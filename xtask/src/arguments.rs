@@ -21,7 +21,7 @@ cargo xtask bench server      what one server process bears, against Flower
     --help                    all flags
 cargo xtask help              this text
 
-Needs rustup and Node.js 20 or newer. Unchanged steps are skipped.";
+Needs rustup and Node.js 20.19+ or 22.12+. Unchanged steps are skipped.";
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
