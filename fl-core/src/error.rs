@@ -107,7 +107,8 @@ pub enum FaultCode {
     UnknownClient,
     /// Too few clients are ready for what the owner asked.
     TooFewClients,
-    /// The client reads too slowly, or sends too much.
+    /// The client reads too slowly, sends too much or nothing; or the server has no place for one
+    /// more connection, room or update, or cannot reach its rooms.
     Overloaded,
     /// Too many tries from one address, or at one room: the next has to wait.
     RateLimited,
