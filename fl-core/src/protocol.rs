@@ -50,7 +50,7 @@ pub enum ClientMessage {
     Declined {
         /// The round it was selected for.
         round: u32,
-        /// One sentence for people, at most 400 characters.
+        /// One sentence for people; the room keeps its first 200 characters.
         reason: String,
     },
     /// Leaves the room for good.
@@ -367,11 +367,12 @@ pub struct RoundRecord {
     pub participants: Vec<ClientId>,
     /// The selected clients whose updates did not go in, and why.
     pub excluded: Vec<Exclusion>,
-    /// Gold examples behind the average.
+    /// Gold examples of the reports accepted, also of those that the rule then left out (Krum).
     pub gold: u32,
-    /// Soft-labelled examples behind the average.
+    /// Soft-labelled examples, likewise.
     pub soft: u32,
-    /// Example-weighted mean of the clients' last training loss.
+    /// Mean of the clients' last training loss, likewise; weighted by n_k, as the room's weighting
+    /// says.
     pub loss: Option<f32>,
     /// Milliseconds from selection to aggregation.
     pub duration_ms: u32,

@@ -10,7 +10,7 @@ pub enum Purpose {
     Initialisation,
     /// Dealing texts to clients.
     Partition,
-    /// Choosing the clients of a round; the index is the round's.
+    /// Choosing the clients of a round; the index is the round's and attempt's.
     ClientSampling,
     /// Choosing soft-labelled texts; the index is the client's and round's.
     SoftLabels,

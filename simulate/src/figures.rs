@@ -12,7 +12,7 @@ pub struct RunFigures {
     pub rounds: Vec<RoundFigures>,
     /// Hash of the last global adapter; several where clients learn alone.
     pub hashes: Vec<String>,
-    /// Parameters that a client trains, and sends where the method is federated.
+    /// Parameters of the global adapter; with `fp-fl`, of the model.
     pub trained_parameters: u64,
 }
 
@@ -65,8 +65,9 @@ pub struct EvaluationFigures {
     pub loss: f32,
     /// Texts.
     pub count: u32,
-    /// The lowest accuracy of any client: of its own adapter where clients learn alone, else of
-    /// the global one on its own unlabelled texts. Measured after the last round.
+    /// The lowest accuracy of any client: where clients learn alone, of its own adapter, at each
+    /// evaluation; where they learn together, of the global one on its own unlabelled texts, after
+    /// the last round, unless the clients have more than 5,000 of these in all.
     pub worst_client: Option<f32>,
 }
 

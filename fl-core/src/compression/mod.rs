@@ -32,7 +32,8 @@ pub enum Compression {
     /// As it is.
     #[default]
     F32,
-    /// Its change in half precision: 1/2 of the bytes, an error of 1/2048 of each value at most.
+    /// Its change in half precision: 1/2 of the bytes, an error of 1/2048 of each value or of 3e-8
+    /// at most; values beyond 65,504 are cut to that.
     F16,
     /// Its change in 8 bits with a scale a row: about 1/4 of the bytes, an error of 1/254 of the
     /// row's largest value at most.
