@@ -371,8 +371,7 @@ pub struct RoundRecord {
     pub gold: u32,
     /// Soft-labelled examples, likewise.
     pub soft: u32,
-    /// Mean of the clients' last training loss, likewise; weighted by n_k, as the room's weighting
-    /// says.
+    /// Mean of the clients' last training loss, likewise, weighted by n_k of `settings.weighting`.
     pub loss: Option<f32>,
     /// Milliseconds from selection to aggregation.
     pub duration_ms: u32,
