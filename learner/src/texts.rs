@@ -131,6 +131,13 @@ fn sniff(bytes: &[u8]) -> (Format, u8) {
     }
 }
 
+/// Whether the last row has several lines and a quote that never closes.
+fn is_open(row: Option<&[u8]>) -> bool {
+    let row = row.unwrap_or_default().trim_ascii();
+    let count = |wanted| row.iter().filter(|&&byte| byte == wanted).count();
+    count(b'\n') > 0 && count(b'"') % 2 == 1
+}
+
 /// The places of a table's columns.
 struct Header {
     texts: Vec<usize>,
@@ -152,6 +159,8 @@ impl Reader<'_> {
         let mut record = csv::ByteRecord::new();
         let mut header: Option<Header> = None;
         let mut lines = Lines::new(bytes);
+        let end = bytes.trim_ascii_end().len() as u64;
+        let is_last = |reader: &csv::Reader<&[u8]>| reader.position().byte() >= end;
         loop {
             match reader.read_byte_record(&mut record) {
                 Ok(true) => {}
@@ -163,8 +172,14 @@ impl Reader<'_> {
                 }
             }
             let line = record.position().map_or(0, |at| lines.of_row(at));
+            let start = record.position().map_or(0, |at| at.byte() as usize);
             match &header {
                 None => header = Some(self.header(&record)?),
+                Some(_) if is_last(&reader) && is_open(bytes.get(start..)) => {
+                    let message = "a quote opens in this row and never closes, which makes one \
+                                   text of the rows behind it";
+                    self.problem(line, message.into());
+                }
                 Some(header) => self.record(line, header, &record),
             }
         }

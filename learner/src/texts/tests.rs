@@ -48,6 +48,15 @@ fn a_quoted_text_may_span_lines() {
 }
 
 #[test]
+fn a_quote_that_never_closes_is_named() {
+    let found = texts("text,label\nten\" wide,positive\n\"three,positive\nfour,negative\n");
+    assert_eq!(found.rows, [row(2, "ten\" wide", Some(1))]);
+    assert_eq!(found.problems[0].line, 3);
+    let message = &found.problems[0].message;
+    assert!(message.contains("never closes"), "{message}");
+}
+
+#[test]
 fn an_unknown_label_is_a_problem_of_its_line() {
     let found = texts("text,label\nfine,good\nbad,negative\n");
     assert_eq!(found.rows, [row(3, "bad", Some(0))]);
