@@ -99,6 +99,11 @@ impl Document {
 
 /// A message of the parser without its line ends.
 pub(crate) fn one_line(message: &str) -> String {
+    // The parser's own word for a choice with its settings.
+    let message = message.replace(
+        "internally tagged enum",
+        "a table such as { by = \"…\" } for",
+    );
     let words: Vec<&str> = message.split_whitespace().collect();
     words.join(" ")
 }

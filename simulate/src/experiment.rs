@@ -83,7 +83,7 @@ impl Default for Experiment {
     fn default() -> Self {
         Self {
             name: String::new(),
-            data: Data::bundled("reviews"),
+            data: Data::usual(),
             model: None,
             task: toml::Table::new(),
             method: Method::default(),
@@ -172,6 +172,11 @@ pub struct Data {
 }
 
 impl Data {
+    /// The texts where none are named.
+    pub fn usual() -> Self {
+        Self::bundled("reviews")
+    }
+
     /// A bundled corpus.
     pub fn bundled(corpus: &str) -> Self {
         Self {
@@ -224,6 +229,18 @@ impl Experiment {
     /// Whether soft labels are given.
     pub fn has_soft_labels(&self) -> bool {
         self.soft_labels.growth != Growth::Off && self.method != Method::ZeroShot
+    }
+
+    /// Most updates that a round averages.
+    pub(crate) fn updates(&self) -> u32 {
+        let selected = match self.round.sample.of(self.clients) {
+            0 => self.clients,
+            sample => sample,
+        };
+        match self.round.goal {
+            0 => selected,
+            goal => goal.min(selected),
+        }
     }
 
     /// The partition in a few words.
@@ -336,8 +353,8 @@ impl Experiment {
         match (&self.data.corpus, files) {
             (Some(_), (false, false)) | (None, (true, true)) => {}
             (Some(_), _) => {
-                let got = "both".into();
-                return refused("data", "a bundled corpus or files", got);
+                let expected = "a bundled corpus, or files as data = { train = …, test = … }";
+                return refused("data", expected, "both".into());
             }
             (None, _) => {
                 let expected = "a bundled corpus, or train and test";
@@ -363,13 +380,25 @@ impl Experiment {
             })
         };
         let rule = self.aggregation.rule;
-        let lora_only = rule.mixes_ranks()
-            || rule.has_residual()
-            || rule.trained(1) != Trained::Both
-            || self.aggregation.measure_error != MeasureError::Off;
+        let lora_only =
+            rule.mixes_ranks() || rule.has_residual() || rule.trained(1) != Trained::Both;
         if self.method == Method::FpFl && lora_only {
             let expected = "a rule for all parameters, because the method is fp-fl";
-            return refused("aggregation", expected, rule.name().into());
+            return refused("aggregation.rule", expected, rule.name().into());
+        }
+        if self.method == Method::FpFl && self.aggregation.measure_error != MeasureError::Off {
+            let expected = "off, because the method is fp-fl";
+            return refused("aggregation.measure_error", expected, "each_round".into());
+        }
+        let updates = self.updates();
+        if self.method.is_federated() && rule.needs() > u64::from(updates) {
+            let expected = format!(
+                "a rule for the {updates} updates that a round has, or more clients in it, \
+                 because {} needs {}",
+                rule.name(),
+                rule.needs()
+            );
+            return refused("aggregation.rule", &expected, rule.name().into());
         }
         if self.ranks.is_empty() {
             return Ok(());

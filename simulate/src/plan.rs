@@ -13,6 +13,9 @@ use crate::experiment::Experiment;
 use axes::{Axis, Laid, Step};
 use laying::{Assignment, lay, set};
 
+/// Most points of a grid.
+const MOST_POINTS: u128 = 10_000;
+
 /// Everything that a command asks for.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -54,10 +57,20 @@ impl Plan {
         table.remove("sweep");
         let sets: Vec<Assignment> = read_flags("--set", sets)?;
         let axes = axes::of(document, &whole, &sets, sweeps)?;
-        let name = match whole.name.trim() {
+        let set = sets
+            .iter()
+            .rev()
+            .find(|assignment| assignment.key == "name");
+        let name = set.map_or_else(|| whole.name.clone(), Assignment::shown);
+        let name = match name.trim() {
             "" => stem(document.name()),
             name => name.to_owned(),
         };
+        let count = axes::count(&axes);
+        if count > MOST_POINTS {
+            let message = format!("expected a grid of at most {MOST_POINTS} points, got {count}");
+            return Err(SimulateError::setting(document.name(), message));
+        }
         let mut points = Vec::new();
         for steps in axes::product(&axes) {
             points.push(point(document, &table, &sets, &axes, &steps, &name)?);
@@ -73,12 +86,7 @@ impl Point {
             let axis = axis.rsplit('.').next().unwrap_or(axis);
             format!("{axis}={value}")
         });
-        let name = parts.collect::<Vec<_>>().join("+");
-        let allowed = |c: char| match c {
-            c if c.is_alphanumeric() || ".=_-+".contains(c) => c,
-            _ => '-',
-        };
-        name.chars().map(allowed).collect()
+        in_folder(&parts.collect::<Vec<_>>().join("+"))
     }
 
     /// The error of one of its settings, with where that comes from.
@@ -89,17 +97,47 @@ impl Point {
 
 impl Origin {
     fn of(&self, key: &str) -> String {
-        let covers = |flag: &&Assignment| key.starts_with(&flag.key) || flag.key.starts_with(key);
+        let steps: Vec<&str> = key.split('.').collect();
+        let covers = |flag: &&Assignment| {
+            let set = flag.key.split('.');
+            set.zip(&steps).all(|(set, step)| set == *step)
+        };
         if let Some(flag) = self.flags.iter().rev().find(covers) {
             return format!("{}, {key}", flag.flag);
         }
-        let steps: Vec<&str> = key.split('.').collect();
-        let has = |table: &Table| steps.first().is_some_and(|step| table.contains_key(*step));
-        match self.cases.iter().rev().find(|(_, table)| has(table)) {
+        match self
+            .cases
+            .iter()
+            .rev()
+            .find(|(_, table)| gives(table, &steps))
+        {
             Some((place, _)) => self.document.place(&format!("{place}.{key}")),
             None => self.document.place(key),
         }
     }
+}
+
+/// Whether laying a table over settings decides the one at this key.
+fn gives(table: &Table, steps: &[&str]) -> bool {
+    let mut table = table;
+    for (depth, step) in steps.iter().enumerate() {
+        match table.get(*step) {
+            Some(Value::Table(inner)) => table = inner,
+            Some(_) => return true,
+            // What replaces a table as a whole decides all of it.
+            None => return depth > 0 && laying::is_whole(steps[depth - 1], table),
+        }
+    }
+    true
+}
+
+/// As a folder may be called.
+fn in_folder(name: &str) -> String {
+    let allowed = |c: char| match c {
+        c if c.is_alphanumeric() || ".=_-+".contains(c) => c,
+        _ => '-',
+    };
+    name.chars().map(allowed).collect()
 }
 
 fn point(
@@ -111,6 +149,8 @@ fn point(
     name: &str,
 ) -> Result<Point> {
     let mut table = table.clone();
+    // What was laid so far, after each source: the first that fails as the whole does is at fault.
+    let mut laid: Vec<(String, Table)> = Vec::new();
     let mut origin = Origin {
         document: document.clone(),
         flags: Vec::new(),
@@ -123,12 +163,14 @@ fn point(
             Step::Case(case) => {
                 for Laid { key, settings } in case.laid(&chosen) {
                     lay(&mut table, settings);
+                    laid.push((document.place(key), table.clone()));
                     origin.cases.push((key.clone(), settings.clone()));
                 }
                 place.push((axis.name.clone(), case.name.clone()));
             }
             Step::Value(assignment) => {
                 set(&mut table, assignment)?;
+                laid.push((assignment.flag.clone(), table.clone()));
                 origin.flags.push(assignment.clone());
                 place.push((axis.name.clone(), assignment.shown()));
             }
@@ -136,16 +178,16 @@ fn point(
     }
     for assignment in sets {
         set(&mut table, assignment)?;
+        laid.push((assignment.flag.clone(), table.clone()));
         origin.flags.push(assignment.clone());
     }
     let given = serde_json::to_value(&table).unwrap_or_default();
-    let read: Result<Experiment, _> = Value::Table(table).try_into();
-    let mut experiment = read.map_err(|error: toml::de::Error| {
-        // The file alone is good, so one of these is not.
-        let flags = origin.flags.iter().map(|flag| flag.flag.clone());
-        let cases = origin.cases.iter().map(|(key, _)| document.place(key));
-        let sources: Vec<String> = cases.chain(flags).collect();
-        SimulateError::setting(sources.join(" or "), one_line(error.message()))
+    let mut experiment = parsed(table).map_err(|message| {
+        // The file alone is good, so one of what was laid over it is not.
+        let fails = |table: Table| parsed(table).is_err_and(|found| found == message);
+        let at_fault = laid.into_iter().find(|(_, table)| fails(table.clone()));
+        let place = at_fault.map_or_else(|| document.name().into(), |(place, _)| place);
+        SimulateError::setting(place, message)
     })?;
     experiment.name = name.to_owned();
     let checked = no_extra_fields(&given, &experiment).and_then(|()| experiment.check());
@@ -163,10 +205,19 @@ fn point(
     }
 }
 
+fn parsed(table: Table) -> Result<Experiment, String> {
+    let read: Result<Experiment, toml::de::Error> = Value::Table(table).try_into();
+    read.map_err(|error| one_line(error.message()))
+}
+
 fn read_flags(flag: &str, texts: &[String]) -> Result<Vec<Assignment>> {
     let read = |text: &String| {
         let flag = format!("{flag} {text}");
         match text.split_once('=') {
+            Some((key, _)) if laying::is_axis(key) => {
+                let message = "expected a setting; write axes into the file, or give --sweep";
+                Err(SimulateError::setting(flag, message))
+            }
             Some((key, value)) if !key.trim().is_empty() => Ok(Assignment {
                 flag,
                 key: key.trim().into(),

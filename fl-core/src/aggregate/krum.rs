@@ -19,7 +19,7 @@ pub(super) fn aggregate(
     attackers: u32,
 ) -> Result<(Adapter, Vec<Exclusion>), AggregateError> {
     let (attackers, got) = (attackers as usize, updates.len());
-    let needed = 2 * attackers + 3;
+    let needed = rule.needs() as usize;
     if got > 0 && got < needed {
         let rule = rule.name();
         return Err(AggregateError::TooFew { rule, needed, got });

@@ -98,6 +98,16 @@ impl Rule {
         }
     }
 
+    /// Fewest updates that make a round.
+    pub fn needs(self) -> u64 {
+        match self {
+            Self::Krum { attackers } | Self::MultiKrum { attackers, .. } => {
+                2 * u64::from(attackers) + 3
+            }
+            _ => 1,
+        }
+    }
+
     /// Whether clients' adapters may have a smaller rank than the global one.
     pub fn mixes_ranks(self) -> bool {
         matches!(self, Self::Flora | Self::FlexLora | Self::HetLora)

@@ -33,7 +33,10 @@ impl Default for RoundShape {
 
 /// How many clients a round selects.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a number of clients, or a share of them such as 0.1"
+)]
 pub enum Sample {
     /// So many; 0 selects all.
     Count(u32),

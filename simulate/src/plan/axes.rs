@@ -1,11 +1,17 @@
 //! The axes of a grid: the cases and sweeps of a file and of flags.
 
+use std::collections::BTreeMap;
+
 use toml::{Table, Value};
 
+use super::in_folder;
 use super::laying::{self, Assignment};
 use crate::document::Document;
 use crate::error::{Result, SimulateError};
 use crate::experiment::Experiment;
+
+/// Most bytes of the part of a folder's name that an axis adds.
+const MOST_NAME_BYTES: usize = 120;
 
 /// One axis: what each of its values is called, and what it changes.
 pub(super) struct Axis {
@@ -104,6 +110,14 @@ pub(super) fn of(
             return Err(SimulateError::setting(flag, message));
         };
         let values = laying::values(values);
+        if laying::is_axis(key) || key == "name" {
+            let message = "expected a setting, or an axis of the file's cases";
+            return Err(SimulateError::setting(flag, message));
+        }
+        if let Some(set) = sets.iter().find(|set| set.key == key) {
+            let message = format!("{key} is set by {} too; leave one of them out", set.flag);
+            return Err(SimulateError::setting(flag, message));
+        }
         match axes.iter_mut().find(|axis| axis.name == key) {
             Some(axis) if matches!(axis.values.first(), Some(Step::Case(_))) => {
                 pick(axis, &values, &flag)?;
@@ -119,7 +133,47 @@ pub(super) fn of(
             }
         }
     }
+    for axis in &axes {
+        check_unique(document, axis)?;
+    }
     Ok(axes)
+}
+
+/// Every value of an axis must have a folder of its own.
+fn check_unique(document: &Document, axis: &Axis) -> Result<()> {
+    let mut known = BTreeMap::new();
+    for step in &axis.values {
+        let (place, name) = match step {
+            Step::Case(case) => {
+                let place = document.place(&format!("{}.name", case.laid.key));
+                (place, case.name.clone())
+            }
+            Step::Value(assignment) => (assignment.flag.clone(), assignment.shown()),
+        };
+        let folder = format!("{}={}", axis.name, in_folder(&name));
+        let longest = folder.len() > MOST_NAME_BYTES;
+        if name.trim().is_empty() || longest {
+            let message = format!("expected a name of 1 to {MOST_NAME_BYTES} bytes for its folder");
+            return Err(SimulateError::setting(place, message));
+        }
+        if let Some(before) = known.insert(folder.clone(), name.clone()) {
+            let message = match before == name {
+                true => format!(
+                    "expected each value of {} once, got {name} twice",
+                    axis.name
+                ),
+                false => format!("{name} and {before} share the folder {folder}; rename one"),
+            };
+            return Err(SimulateError::setting(place, message));
+        }
+    }
+    Ok(())
+}
+
+/// Points of the grid.
+pub(super) fn count(axes: &[Axis]) -> u128 {
+    let lengths = axes.iter().map(|axis| axis.values.len() as u128);
+    lengths.fold(1, u128::saturating_mul)
 }
 
 fn case_axis(document: &Document, name: &str, cases: &Value) -> Result<Axis> {
@@ -136,6 +190,11 @@ fn case_axis(document: &Document, name: &str, cases: &Value) -> Result<Axis> {
         let name = settings.remove("name");
         let name = name.as_ref().and_then(Value::as_str);
         let name = name.ok_or_else(|| wrong(&key))?.to_owned();
+        if let Some(axis) = settings.keys().find(|key| laying::is_axis(key)) {
+            let message = format!("a case has no {axis}; put it at the top of the file");
+            let place = document.place(&format!("{key}.{axis}"));
+            return Err(SimulateError::setting(place, message));
+        }
         let when = settings.remove("when").map(|axes| {
             let key = format!("{key}.when");
             read_when(document, &key, &axes)

@@ -4,6 +4,9 @@ use toml::{Table, Value};
 
 use crate::error::{Result, SimulateError};
 
+/// Most tables that a dotted key goes through.
+const MOST_STEPS: usize = 16;
+
 /// A setting that something other than the file gives.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Assignment {
@@ -68,14 +71,17 @@ pub(super) fn set(table: &mut Table, assignment: &Assignment) -> Result<()> {
     let Assignment { flag, key, value } = assignment;
     let mut steps: Vec<&str> = key.split('.').collect();
     let last = steps.pop().unwrap_or_default();
+    if steps.len() > MOST_STEPS {
+        let message = format!("expected a key of at most {MOST_STEPS} steps");
+        return Err(SimulateError::setting(flag, message));
+    }
     let mut inner = table;
-    for step in steps {
+    for (depth, step) in steps.into_iter().enumerate() {
         let entry = inner
             .entry(step)
             .or_insert_with(|| Value::Table(Table::new()));
-        // A word that stands for a table gives way to the table.
-        if entry.is_str() {
-            *entry = Value::Table(Table::new());
+        if depth == 0 {
+            spell_out(step, entry);
         }
         inner = entry.as_table_mut().ok_or_else(|| {
             let message = format!("{step} is no table of settings");
@@ -86,16 +92,42 @@ pub(super) fn set(table: &mut Table, assignment: &Assignment) -> Result<()> {
     Ok(())
 }
 
+/// Puts the table in the place of a word that stands for it, so that keys can be set beside it.
+fn spell_out(key: &str, entry: &mut Value) {
+    let Some(word) = entry.as_str() else { return };
+    let table = match (key, word) {
+        ("data", word) => Table::from_iter([("corpus".to_owned(), word.into())]),
+        ("task", word) => Table::from_iter([("from".to_owned(), word.into())]),
+        ("soft_labels", "off") => {
+            let growth = Table::from_iter([("by".to_owned(), "off".into())]);
+            Table::from_iter([("growth".to_owned(), Value::Table(growth))])
+        }
+        ("soft_labels", "on") => Table::new(),
+        _ => return,
+    };
+    *entry = Value::Table(table);
+}
+
+/// Whether a key is one of those that make axes, not settings.
+pub(super) fn is_axis(key: &str) -> bool {
+    let first = key.split('.').next().unwrap_or(key);
+    matches!(first.trim(), "cases" | "sweep")
+}
+
+/// Whether a table replaces the one before at this key, instead of joining it.
+pub(super) fn is_whole(key: &str, table: &Table) -> bool {
+    matches!(key, "data" | "task") || table.contains_key("by")
+}
+
 /// Lays a table over another: tables are joined, but for those that are one choice as a whole.
 pub(super) fn lay(table: &mut Table, over: &Table) {
     for (key, value) in over {
-        let joined = !matches!(key.as_str(), "data" | "task");
+        let joins = value.as_table().is_some_and(|value| !is_whole(key, value));
+        if joins && let Some(below) = table.get_mut(key) {
+            spell_out(key, below);
+        }
         match (table.get_mut(key), value) {
-            (Some(Value::Table(below)), Value::Table(value))
-                if joined && !value.contains_key("by") =>
-            {
-                lay(below, value);
-            }
+            (Some(Value::Table(below)), Value::Table(value)) if joins => lay(below, value),
             _ => drop(table.insert(key.clone(), value.clone())),
         }
     }
@@ -117,6 +149,9 @@ mod tests {
 
     #[test]
     fn tables_are_joined_and_choices_replaced() {
+        let mut table: Table = "soft_labels = \"off\"".parse().unwrap();
+        lay(&mut table, &"soft_labels.weight = 1".parse().unwrap());
+        assert_eq!(table["soft_labels"]["growth"]["by"].as_str(), Some("off"));
         let mut table: Table = "a = { x = 1, y = 2 }\ng = { by = \"u\", f = 1 }\ntask = { z = 1 }"
             .parse()
             .unwrap();
@@ -140,6 +175,14 @@ mod tests {
         };
         set(&mut table, &assignment("soft_labels.weight")).unwrap();
         assert_eq!(table["soft_labels"]["weight"].as_integer(), Some(2));
+        assert_eq!(table["soft_labels"]["growth"]["by"].as_str(), Some("off"));
+        let mut words: Table = "data = \"news\"\ntask = \"mine.toml\"".parse().unwrap();
+        set(&mut words, &assignment("data.test_texts")).unwrap();
+        set(&mut words, &assignment("task.max_tokens")).unwrap();
+        assert_eq!(words["data"]["corpus"].as_str(), Some("news"));
+        assert_eq!(words["task"]["from"].as_str(), Some("mine.toml"));
+        let deep = set(&mut words, &assignment(&"a.".repeat(30_000))).unwrap_err();
+        assert!(deep.to_string().contains("at most 16 steps"), "{deep}");
         let error = set(&mut table, &assignment("rounds.weight")).unwrap_err();
         assert_eq!(error.to_string(), "--set: rounds is no table of settings");
     }

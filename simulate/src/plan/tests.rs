@@ -210,11 +210,131 @@ fn what_is_wrong_is_named_by_its_place() {
             &[],
             "expected a list of values for rounds",
         ),
+        (
+            "[[cases.a]]\nname = \"5 %\"\n[[cases.a]]\nname = \"5 -\"\nrounds = 4",
+            &[],
+            &[],
+            "folder/few.toml, line 4, cases.a[1].name: 5 - and 5 % share the folder a=5--; rename one",
+        ),
+        (
+            "[[cases.a]]\nname = \"\"",
+            &[],
+            &[],
+            "line 2, cases.a[0].name: expected a name of 1 to 120 bytes",
+        ),
+        (
+            "",
+            &[],
+            &["lora.rank=2,2"],
+            "--sweep lora.rank=2: expected each value of lora.rank once, got 2 twice",
+        ),
+        (
+            "",
+            &["lora.rank=8"],
+            &["lora.rank=2,4"],
+            "--sweep lora.rank=2,4: lora.rank is set by --set lora.rank=8 too",
+        ),
+        ("", &["sweep.rounds=[1]"], &[], "expected a setting"),
+        (
+            "",
+            &[],
+            &["name=a,b"],
+            "--sweep name=a,b: expected a setting",
+        ),
+        (
+            "[[cases.a]]\nname = \"x\"\nsweep.rounds = [1]",
+            &[],
+            &[],
+            "line 3, cases.a[0].sweep: a case has no sweep",
+        ),
+        (
+            "",
+            &[],
+            &[
+                "rounds=1,2,3,4,5,6,7,8,9,10,11",
+                "clients=1,2,3,4,5,6,7,8,9,10,11",
+                "lora.rank=1,2,3,4,5,6,7,8,9,10,11",
+                "deal.gold=1,2,3,4,5,6,7,8,9,10,11",
+            ],
+            "expected a grid of at most 10000 points, got 14641",
+        ),
+        (
+            "[training]\nlearning_rate = -1.0\n[[cases.a]]\nname = \"x\"\ntraining.epochs = 2",
+            &[],
+            &[],
+            "folder/few.toml, line 2, training.learning_rate: expected",
+        ),
+        (
+            "rounds = 0",
+            &["round={minimum=1}"],
+            &[],
+            "folder/few.toml, line 1, rounds: expected",
+        ),
+        (
+            "[[cases.a]]\nname = \"x\"\nrounds = 2\n[[cases.b]]\nname = \"y\"\ntraining.epoch = 2",
+            &[],
+            &[],
+            "few.toml, line 4, cases.b[0]: unknown field `epoch`",
+        ),
+        (
+            "[deal]\npartition = \"iid\"",
+            &[],
+            &[],
+            "expected a table such as { by = \"…\" } for Partition",
+        ),
+        (
+            "round.sample = \"abc\"",
+            &[],
+            &[],
+            "line 1: expected a number of clients, or a share of them such as 0.1",
+        ),
+        (
+            "aggregation.rule = { by = \"krum\", attackers = 2 }",
+            &[],
+            &[],
+            "line 1, aggregation.rule: expected a rule for the 5 updates that a round has, or more \
+             clients in it, because krum needs 7, got krum",
+        ),
+        (
+            "method = \"fp-fl\"\naggregation.measure_error = \"each_round\"",
+            &[],
+            &[],
+            "line 2, aggregation.measure_error: expected off, because the method is fp-fl",
+        ),
+        (
+            "data = \"news\"",
+            &["data.train=a.csv"],
+            &[],
+            "expected a bundled corpus, or files as data = { train = …, test = … }, got both",
+        ),
     ] {
         let message = plan(text, sets, sweeps).unwrap_err();
         assert!(message.contains(expected), "{message}\n{expected}");
         assert_eq!(message.lines().count(), 1, "{message}");
     }
+}
+
+#[test]
+fn a_key_beside_a_word_keeps_what_the_word_says() {
+    let text = "data = \"news\"\ntask = \"ratings\"\nsoft_labels = \"off\"";
+    let sets = [
+        "data.test_texts=10",
+        "task.max_tokens=100",
+        "soft_labels.weight=0.5",
+        "name=mine",
+    ];
+    let plan = plan(text, &sets, &[]).unwrap();
+    let experiment = &plan.points[0].experiment;
+    assert_eq!(plan.name, "mine");
+    assert_eq!(experiment.data.corpus.as_deref(), Some("news"));
+    assert_eq!(experiment.data.test_texts, 10);
+    assert_eq!(experiment.task["from"].as_str(), Some("ratings"));
+    assert!(!experiment.has_soft_labels());
+    let usual = super::tests::plan("", &["data.test_texts=10"], &[]).unwrap();
+    assert_eq!(
+        usual.points[0].experiment.data.corpus.as_deref(),
+        Some("reviews")
+    );
 }
 
 #[test]
