@@ -4,7 +4,7 @@ mod materials;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use simulate::{Document, Observer, Plan, Workers};
 
@@ -43,17 +43,20 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let document = Document::open(&arguments.config)?;
     let plan = Plan::new(&document, &arguments.sets, &arguments.sweeps)?;
+    if let Some(summary) = &arguments.summary {
+        simulate::check_summary(summary).context("--summary")?;
+    }
     let mut reader = Reader::beside(&arguments.config);
     let bar = Bar::new();
     let workers = Workers::new(arguments.threads);
     let results = simulate::launch(&plan, &arguments.out, &workers, &mut reader, &bar);
     bar.0.finish_and_clear();
     let results = results?;
-    if let Some(summary) = &arguments.summary {
-        results.append_summary(summary)?;
-    }
     print!("{}", results.tables());
     println!("{}", arguments.out.join("report.html").display());
+    if let Some(summary) = &arguments.summary {
+        results.append_summary(summary).context("--summary")?;
+    }
     Ok(())
 }
 

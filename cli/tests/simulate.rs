@@ -65,11 +65,7 @@ fn every_method_leaves_its_results() {
     let folder = folder();
     let methods = METHODS.join(",");
     let run = format!("simulate few.toml --sweep method={methods} --out out --summary all.csv");
-    fs::create_dir_all(folder.path("out/plots")).unwrap();
-    let stale = folder.path("out/plots/of-another-run.svg");
-    fs::write(&stale, "").unwrap();
     let printed = done(&folder, &run);
-    assert!(!stale.exists());
     for method in METHODS {
         assert!(printed.contains(&format!("| {method} | 0.")), "{printed}");
     }
@@ -108,8 +104,11 @@ fn every_method_leaves_its_results() {
     let bytes = |row: usize| rows[row][9].parse::<u64>().unwrap();
     assert!(bytes(2) > 10 * bytes(0), "{} {}", bytes(2), bytes(0));
     assert_eq!((bytes(4), bytes(6), bytes(8)), (0, 0, 0));
-    // Running it again runs nothing and adds nothing.
+    // Running it again runs nothing and adds nothing, and only its own plots stay.
+    let stale = folder.path("out/plots/of-another-run.svg");
+    fs::write(&stale, "").unwrap();
     done(&folder, &run);
+    assert!(!stale.exists());
     assert_eq!(text(&folder, "out/summary.csv"), summary);
     assert_eq!(text(&folder, "all.csv"), summary);
     for point in METHODS {
@@ -316,10 +315,40 @@ fn what_is_wrong_is_told_before_anything_starts() {
         (
             "texts.csv",
             "missing.csv",
-            "missing.csv: name a CSV, TSV or JSONL file of texts",
+            "few.toml, line 1, data.train: missing.csv: name a CSV, TSV or JSONL file of texts",
         ),
-        ("\"model\"", "\"nowhere\"", "nowhere: expected a directory"),
-        ("\"task.toml\"", "\"nothing\"", "nothing: "),
+        (
+            "\"model\"",
+            "\"nowhere\"",
+            "few.toml, line 2, model: nowhere: expected a directory",
+        ),
+        (
+            "\"task.toml\"",
+            "\"nothing\"",
+            "few.toml, line 3, task: nothing: ",
+        ),
+        (
+            "\"task.toml\"",
+            "{ from = \"task.toml\", label_column = \"lable\" }",
+            "few.toml, line 1, data.train: expected training texts with one of the task's labels in \
+             the column \"lable\", got none",
+        ),
+        (
+            "rank = 2",
+            "top_layers = 9, rank = 2",
+            "few.toml, line 9, lora: LoRA top layers: expected ",
+        ),
+        (
+            "clients = 3",
+            "clients = 3\naggregation.rule = { by = \"krum\", attackers = 1 }",
+            "few.toml, line 5, aggregation.rule: expected a rule for the 3 updates",
+        ),
+        (
+            "clients = 3\nrounds = 3\nseeds = [0, 1]\ndeal = { gold = 4, unlabelled = 8 }",
+            "clients = 30\nmethod = \"fp-fl\"\ndeal = { gold = 1, unlabelled = 1 }\n\
+             aggregation = { rule = { by = \"median\" }, memory_mib = 1 }",
+            "few.toml, line 7, aggregation.memory_mib: expected at least ",
+        ),
         (
             "rank = 2",
             "rank = 0",
@@ -349,6 +378,82 @@ fn what_is_wrong_is_told_before_anything_starts() {
     let expected = "few.toml, line 3, task: label positive: expected a word of one token";
     assert!(error.contains(expected), "{error}");
     assert!(!folder.path("out").exists());
+    let labels = "[{name=\"bad\",words=[\"good\"]},{name=\"positive\",words=[\"great\"]}]";
+    let error = folder.failure(&format!(
+        "simulate few.toml --set data=reviews --set task.labels={labels} --out out"
+    ));
+    let expected = "task: expected a task for the texts of reviews, but line ";
+    assert!(error.contains(expected), "{error}");
     let usage = folder.lpfl("simulate few.toml");
     assert_eq!(usage.status.code(), Some(2));
+}
+
+#[test]
+fn nothing_is_lost_that_was_there_before() {
+    let folder = folder();
+    let run = "simulate few.toml --set method=zero-shot";
+    // Files of somebody else.
+    fs::create_dir_all(folder.path("mine/plots")).unwrap();
+    folder.write("mine/report.md", "my report");
+    folder.write("mine/plots/fig1.svg", "my figure");
+    let error = folder.failure(&format!("{run} --out mine"));
+    assert!(
+        error.contains("mine/report.md: no experiment wrote this; name another --out"),
+        "{error}"
+    );
+    assert_eq!(text(&folder, "mine/report.md"), "my report");
+    assert_eq!(text(&folder, "mine/plots/fig1.svg"), "my figure");
+    // A table that is no summary.
+    folder.write("table.csv", "a,b\n1,2\n");
+    for (summary, expected) in [
+        (
+            "table.csv",
+            "--summary: table.csv: expected a summary with the header experiment,",
+        ),
+        (
+            "nowhere/all.csv",
+            "--summary: nowhere: expected a folder for the summary",
+        ),
+    ] {
+        let error = folder.failure(&format!("{run} --out out --summary {summary}"));
+        assert!(error.contains(expected), "{error}");
+        assert!(!folder.path("out").exists());
+    }
+    // Runs of other settings, of another seed, and of another model.
+    done(&folder, &format!("{run} --out out"));
+    let before = results(&folder, "out");
+    let error = folder.failure(&format!("{run} --out out --set seeds=[7] --set clients=2"));
+    assert!(
+        error.contains("holds a run with clients = 3, which is now 2"),
+        "{error}"
+    );
+    let weights = folder.path("model/tokenizer.json");
+    let mut content = fs::read(&weights).unwrap();
+    content.push(b'\n');
+    fs::write(&weights, &content).unwrap();
+    let error = folder.failure(&format!("{run} --out out"));
+    assert!(
+        error.contains("holds a run with model_digest = "),
+        "{error}"
+    );
+    assert_eq!(results(&folder, "out"), before);
+    content.pop();
+    fs::write(&weights, &content).unwrap();
+    folder.write("out/runs/seed-1.json", "{}");
+    let error = folder.failure(&format!("{run} --out out"));
+    assert!(
+        error.contains("seed-1.json: expected a run's figures") && error.contains("delete it"),
+        "{error}"
+    );
+    // A summary behind a link.
+    #[cfg(unix)]
+    {
+        folder.write("real.csv", text(&folder, "out/summary.csv"));
+        std::os::unix::fs::symlink("real.csv", folder.path("link.csv")).unwrap();
+        done(
+            &folder,
+            &format!("{run} --set seeds=[3] --out other --summary link.csv"),
+        );
+        assert_eq!(text(&folder, "real.csv").lines().count(), 4);
+    }
 }

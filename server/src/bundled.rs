@@ -26,6 +26,11 @@ pub fn base_model() -> Result<Option<BaseModel>, ServerError> {
     Ok(Model::bundled()?.map(|model| model.base))
 }
 
+/// The SHA-256 of the bundled base model's files; none where the binary was built without it.
+pub fn model_digest() -> Option<String> {
+    Model::bundled_digest()
+}
+
 /// The bundled corpus of this name, or the names that there are.
 ///
 /// # Errors

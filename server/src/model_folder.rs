@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 
 use learner::{BaseModel, LearnerError, WeightFile};
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::models::add_file;
+use crate::secrets::hexadecimal;
 
 /// The configuration.
 pub const CONFIG: &str = "config.json";
@@ -193,6 +197,19 @@ impl ModelFolder {
     pub fn files(&self) -> impl Iterator<Item = &str> {
         let weights = self.weights.iter().map(String::as_str);
         [CONFIG, TOKENIZER].into_iter().chain(weights)
+    }
+
+    /// The SHA-256 of its files one after the other; blocks.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn digest(&self) -> Result<String, ModelFolderError> {
+        let mut digest = Sha256::new();
+        for name in self.files() {
+            let path = self.path.join(name);
+            add_file(&mut digest, &path).map_err(|error| unreadable(&path, &error))?;
+        }
+        Ok(hexadecimal(&digest.finalize()))
     }
 
     /// Reads the model; blocks. The weights are read tensor by tensor, so that no more memory is

@@ -109,6 +109,15 @@ impl Model {
         }))
     }
 
+    /// The SHA-256 of the bundled model's files one after the other, where the binary has them.
+    pub(crate) fn bundled_digest() -> Option<String> {
+        let mut digest = Sha256::new();
+        for name in FILES {
+            digest.update(assets::content(DefaultModel::get(name)?));
+        }
+        Some(hexadecimal(&digest.finalize()))
+    }
+
     fn from_folder(path: &Path) -> Result<Self, ServerError> {
         // `--model .` has a name too; what cannot be found is named as it was given.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
@@ -149,15 +158,21 @@ impl Model {
     }
 }
 
-/// Size and SHA-256 of a file, read in pieces.
+/// Size and SHA-256 of a file.
 fn digest(path: &Path) -> std::io::Result<(u64, String)> {
-    let mut file = File::open(path)?;
-    let (mut digest, mut bytes) = (Sha256::new(), 0);
+    let mut digest = Sha256::new();
+    let bytes = add_file(&mut digest, path)?;
+    Ok((bytes, hexadecimal(&digest.finalize())))
+}
+
+/// Adds a file to a digest, read in pieces; returns its size.
+pub(crate) fn add_file(digest: &mut Sha256, path: &Path) -> std::io::Result<u64> {
+    let (mut file, mut bytes) = (File::open(path)?, 0);
     let mut piece = vec![0; PIECE];
     loop {
         let count = file.read(&mut piece)?;
         if count == 0 {
-            return Ok((bytes, hexadecimal(&digest.finalize())));
+            return Ok(bytes);
         }
         digest.update(&piece[..count]);
         bytes += count as u64;

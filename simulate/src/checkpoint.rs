@@ -9,13 +9,14 @@ use fl_core::codec::{decode_adapter, encode_adapter};
 use fl_core::soft_labels::SoftSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::error::{Result, SimulateError};
 use crate::federation::Saved;
 use crate::figures::RoundFigures;
 
 /// First bytes of the file; another version is not read.
-const MAGIC: &[u8] = b"lpfl run 1\n";
+const MAGIC: &[u8] = b"lpfl run 2\n";
 
 /// A run after a round.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,13 +53,14 @@ pub(crate) fn write(path: &Path, settings: &Value, run: &Checkpoint) -> Result<(
         rounds: run.rounds.clone(),
     };
     let header = serde_json::to_vec(&header).map_err(|error| SimulateError::file(path, error))?;
-    let mut bytes = MAGIC.to_vec();
+    let mut content = Vec::new();
     let adapters = run.adapters.iter().map(encode_adapter);
     for part in [header].into_iter().chain(adapters) {
-        bytes.extend((part.len() as u64).to_le_bytes());
-        bytes.extend(part);
+        content.extend((part.len() as u64).to_le_bytes());
+        content.extend(part);
     }
-    write_whole(path, &bytes)
+    let digest = Sha256::digest(&content);
+    write_whole(path, &[MAGIC, digest.as_slice(), &content].concat())
 }
 
 /// Reads a checkpoint, where there is one.
@@ -74,7 +76,11 @@ pub(crate) fn read(path: &Path, settings: &Value) -> Result<Option<Checkpoint>> 
         let message = "expected a run's state of this version, got other bytes; delete it";
         SimulateError::file(path, message)
     };
-    let mut rest = bytes.strip_prefix(MAGIC).ok_or_else(broken)?;
+    let hashed = bytes.strip_prefix(MAGIC).ok_or_else(broken)?;
+    let (digest, mut rest) = hashed.split_first_chunk::<32>().ok_or_else(broken)?;
+    if Sha256::digest(rest).as_slice() != digest {
+        return Err(broken());
+    }
     let header: Header =
         serde_json::from_slice(part(&mut rest).ok_or_else(broken)?).map_err(|_| broken())?;
     check_settings(path, &header.settings, settings)?;
@@ -104,6 +110,10 @@ fn part<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
 /// # Errors
 /// [`SimulateError::OtherSettings`] with the first one that differs.
 pub(crate) fn check_settings(path: &Path, found: &Value, wanted: &Value) -> Result<()> {
+    if !found.is_object() {
+        let message = "expected a run's figures of this version, got other bytes; delete it";
+        return Err(SimulateError::file(path, message));
+    }
     let Some((key, found, wanted)) = difference("", found, wanted) else {
         return Ok(());
     };
@@ -136,17 +146,23 @@ fn difference(key: &str, found: &Value, wanted: &Value) -> Option<(String, Strin
     })
 }
 
-/// Writes a file so that it is there whole or as it was before.
+/// Writes a file so that it is there whole or as it was before; a link stays one.
 ///
 /// # Errors
 /// A file that cannot be written.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let next = path.with_extension("next");
     let write = || -> std::io::Result<()> {
+        let target = match path.is_symlink() {
+            true => fs::canonicalize(path)?,
+            false => path.to_owned(),
+        };
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        // Hidden, and with a name that nobody else's file has.
+        let next = target.with_file_name(format!(".{name}.lpfl-{}", std::process::id()));
         let mut file = File::create(&next)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&next, path)
+        fs::rename(&next, &target)
     };
     write().map_err(|error| SimulateError::file(path, error))
 }
@@ -190,8 +206,14 @@ mod tests {
             "{error}"
         );
         let whole = fs::read(&path).unwrap();
-        for length in [0, 5, 20, whole.len() - 1] {
-            fs::write(&path, &whole[..length]).unwrap();
+        let cut = [0, 5, 20, whole.len() - 1].map(|length| whole[..length].to_vec());
+        let changed = [11, 60, whole.len() - 1].map(|place| {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 1;
+            bytes
+        });
+        for bytes in cut.iter().chain(&changed) {
+            fs::write(&path, bytes).unwrap();
             let error = read(&path, &json!({"training": {"epochs": 2}}))
                 .unwrap_err()
                 .to_string();

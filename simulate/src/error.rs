@@ -38,8 +38,8 @@ pub enum SimulateError {
     },
     /// A round that never got the updates that it needs.
     #[error(
-        "round {round} was abandoned {attempts} times, at last because {reason}; lower \
-         round.minimum or the dropouts, or raise round.deadline_seconds"
+        "round {round} came to nothing in {attempts} of {attempts} attempts, at last because \
+         {reason}; lower round.minimum or the dropouts, or raise round.deadline_seconds"
     )]
     Abandoned {
         /// The round.

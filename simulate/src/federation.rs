@@ -54,6 +54,8 @@ struct World {
     seed: u32,
     dropouts: Dropouts,
     stragglers: Stragglers,
+    /// Whether another attempt at a round may come to something else.
+    is_random: bool,
 }
 
 /// A client's side of the wire.
@@ -144,6 +146,8 @@ impl Federation {
             records: BTreeMap::new(),
             world: World {
                 seed,
+                is_random: experiment.dropouts != Dropouts::default()
+                    || experiment.round.sample.of(experiment.clients) != 0,
                 dropouts: experiment.dropouts.clone(),
                 stragglers: experiment.stragglers.clone(),
             },
@@ -271,7 +275,7 @@ impl Federation {
     fn abandoned(&mut self, record: Option<RoundRecord>) -> Result<End> {
         // As long as a room rests at least after a round that came to nothing.
         self.now += 1000;
-        if self.attempts < MOST_ATTEMPTS {
+        if self.attempts < MOST_ATTEMPTS && self.world.is_random {
             return Ok(End::Abandoned);
         }
         let reason = match record.map(|record| record.outcome) {

@@ -9,12 +9,12 @@ use std::thread;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::checkpoint::{check_settings, write_whole};
+use crate::checkpoint::{self, check_settings, write_whole};
 use crate::error::{Result, SimulateError};
 use crate::figures::RunFigures;
 use crate::materials::{Corpus, Materials};
 use crate::plan::{Plan, Point};
-use crate::results::{PointResults, Results};
+use crate::results::{self, PointResults, Results};
 use crate::run::Run;
 use crate::scene::{self, Scene};
 use crate::workers::Workers;
@@ -50,10 +50,18 @@ pub fn launch(
     loader: &mut dyn Loader,
     observer: &dyn Observer,
 ) -> Result<Results> {
+    results::check_folder(out)?;
     for point in &plan.points {
         let materials = loader.load(point)?;
         let corpus = Corpus::new(point, &materials)?;
         scene::check(point, &materials, &corpus)?;
+        let folder = out.join(point.folder());
+        results::check_folder(&folder)?;
+        check_runs(&folder.join("runs"), &settings(point, &materials, &corpus))?;
+    }
+    for point in &plan.points {
+        let runs = out.join(point.folder()).join("runs");
+        fs::create_dir_all(&runs).map_err(|error| SimulateError::file(&runs, error))?;
     }
     let rounds = |point: &Point| point.rounds() * point.experiment.seeds.len() as u64;
     observer.begin(plan.points.iter().map(rounds).sum());
@@ -91,7 +99,6 @@ fn run_point(
     let corpus = Corpus::new(point, materials)?;
     let settings = settings(point, materials, &corpus);
     let runs = folder.join("runs");
-    fs::create_dir_all(&runs).map_err(|error| SimulateError::file(&runs, error))?;
     let seeds = &point.experiment.seeds;
     let run = |seed: u32| {
         run_seed(
@@ -135,6 +142,23 @@ fn run_seed(
     Ok(figures)
 }
 
+/// Refuses a folder in which any run, done or not, is one of other settings.
+fn check_runs(runs: &Path, settings: &Value) -> Result<()> {
+    let Ok(entries) = fs::read_dir(runs) else {
+        // A folder that is not there holds none; one that cannot be read cannot be written either.
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("json") => drop(read_done(&path, settings)?),
+            Some("checkpoint") => drop(checkpoint::read(&path, settings)?),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// The figures of a run that is done.
 fn read_done(path: &Path, settings: &Value) -> Result<Option<RunFigures>> {
     if !path.exists() {
@@ -162,8 +186,10 @@ fn settings(point: &Point, materials: &Materials, corpus: &Corpus) -> Value {
         // The task as it was resolved stands for its name.
         settings.insert("task".into(), as_written(&materials.task));
         settings.insert("texts".into(), corpus.fingerprint().into());
-        let parameters = materials.base.parameters();
-        settings.insert("model_parameters".into(), parameters.into());
+        settings.insert(
+            "model_digest".into(),
+            materials.model_digest.as_str().into(),
+        );
     }
     settings
 }

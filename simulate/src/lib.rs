@@ -32,5 +32,5 @@ pub use figures::{EvaluationFigures, RoundFigures, RunFigures, SoftFigures};
 pub use launch::{Loader, Observer, launch};
 pub use materials::Materials;
 pub use plan::{Plan, Point};
-pub use results::{PointResults, Results, SUMMARY};
+pub use results::{PointResults, Results, SUMMARY, check_summary};
 pub use workers::Workers;

@@ -20,6 +20,8 @@ use crate::plan::Point;
 pub struct Materials {
     /// The base model.
     pub base: BaseModel,
+    /// A digest of the base model's files, so that a run is not gone on with on another.
+    pub model_digest: String,
     /// The task, by [`Point::task`].
     pub task: Task,
     /// Texts to train on.
@@ -105,15 +107,26 @@ impl Corpus {
         }
         draw(&mut train, data.train_texts);
         draw(&mut held_out, data.test_texts);
-        if held_out.is_empty() {
-            let message = match point.experiment.evaluation.on {
-                Split::Test => "expected test texts with labels, got none",
-                Split::Validation => {
-                    "expected validation texts: name data.validation, or data.held_out training \
-                     texts"
-                }
-            };
-            return Err(point.refuse("data", message));
+        let without = |texts: &str| {
+            let column = &materials.task.label_column;
+            format!(
+                "expected {texts} texts with one of the task's labels in the column {column:?}, got none"
+            )
+        };
+        if train.is_empty() {
+            return Err(point.refuse("data.train", without("training")));
+        }
+        match point.experiment.evaluation.on {
+            _ if !held_out.is_empty() => {}
+            Split::Test => return Err(point.refuse("data.test", without("test"))),
+            Split::Validation if materials.validation.is_some() => {
+                return Err(point.refuse("data.validation", without("validation")));
+            }
+            Split::Validation => {
+                let message = "expected validation texts: name data.validation, or data.held_out \
+                               training texts";
+                return Err(point.refuse("data", message));
+            }
         }
         let (train, labels): (Vec<Row>, Vec<usize>) = train.into_iter().unzip();
         let groups = match materials.column.is_empty() {

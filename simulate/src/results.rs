@@ -6,6 +6,7 @@ use std::{fs, io};
 
 use fl_core::task::Task;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::checkpoint::write_whole;
 use crate::error::{Result, SimulateError};
@@ -156,15 +157,7 @@ impl Results {
     /// # Errors
     /// A file that is no summary, or cannot be written.
     pub fn append_summary(&self, path: &Path) -> Result<()> {
-        let header = csv_lines([SUMMARY.map(str::to_owned).to_vec()])?;
-        let mut content = match path.exists() {
-            true => fs::read_to_string(path).map_err(|error| SimulateError::file(path, error))?,
-            false => header.clone(),
-        };
-        if !content.starts_with(&header) {
-            let message = format!("expected the header {}", header.trim_end());
-            return Err(SimulateError::file(path, message));
-        }
+        let mut content = summary_so_far(path)?;
         if !content.ends_with('\n') {
             content.push('\n');
         }
@@ -225,6 +218,72 @@ impl Results {
             }
         }
         csv_lines(rows)
+    }
+}
+
+/// Checks that rows can be added to a summary, before there are any.
+///
+/// # Errors
+/// A file that is no summary or cannot be read, or a folder that is not there.
+pub fn check_summary(path: &Path) -> Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        let message = "expected a folder for the summary, got none; make it";
+        return Err(SimulateError::file(folder, message));
+    }
+    summary_so_far(path).map(drop)
+}
+
+/// A summary's content; where there is none, its header.
+fn summary_so_far(path: &Path) -> Result<String> {
+    let header = csv_lines([SUMMARY.map(str::to_owned).to_vec()])?;
+    if !path.exists() {
+        return Ok(header);
+    }
+    let content = fs::read(path).map_err(|error| SimulateError::file(path, error))?;
+    let content = String::from_utf8(content).unwrap_or_default();
+    match content.starts_with(&header) {
+        true => Ok(content),
+        false => {
+            let header = header.trim_end();
+            let message = format!("expected a summary with the header {header}; name another file");
+            Err(SimulateError::file(path, message))
+        }
+    }
+}
+
+/// The files of a folder of results.
+const FILES: [&str; 5] = [
+    "results.json",
+    "rounds.csv",
+    "report.html",
+    "report.md",
+    "summary.csv",
+];
+
+/// Refuses a folder with files that results would replace and no experiment has written.
+///
+/// # Errors
+/// The first such file.
+pub(crate) fn check_folder(folder: &Path) -> Result<()> {
+    let found = |name: &str| folder.join(name).exists();
+    let json = fs::read(folder.join("results.json")).unwrap_or_default();
+    let results: Value = serde_json::from_slice(&json).unwrap_or_default();
+    // An experiment writes results.json first, and keeps its runs until it does.
+    let is_ours = match found("results.json") {
+        true => results["experiment"].is_string() && results["points"].is_array(),
+        false => found("runs"),
+    };
+    let foreign = FILES.into_iter().chain(["plots"]).find(|name| found(name));
+    match foreign {
+        Some(name) if !is_ours => {
+            let message = "no experiment wrote this; name another --out";
+            Err(SimulateError::file(&folder.join(name), message))
+        }
+        _ if found("summary.csv") => check_summary(&folder.join("summary.csv")),
+        _ => Ok(()),
     }
 }
 

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fl_core::partition::{Deal, Share};
-use fl_core::settings::{LoraScaling, LoraSettings, RoomSettings};
-use learner::{ClientTexts, Encoded, Learner, Tuning};
+use fl_core::settings::{
+    AggregationSettings, Holds, LoraScaling, LoraSettings, MeasureError, RoomSettings,
+};
+use learner::{ClientTexts, Encoded, Learner, LearnerError, Tuning};
 use rand::seq::SliceRandom as _;
 
 use crate::chance::{Chance, stream};
@@ -232,7 +234,9 @@ pub(crate) fn check(point: &Point, materials: &Materials, corpus: &Corpus) -> Re
     };
     let learner = Learner::tuned_by(materials.base.clone(), &materials.task, tuning);
     let learner = learner.map_err(|error| match error {
-        learner::LearnerError::LabelWord { .. } => point.refuse("task", error.to_string()),
+        LearnerError::LabelWord { .. } => point.refuse("task", error.to_string()),
+        LearnerError::PatternLength { .. } => point.refuse("task.patterns", error.to_string()),
+        LearnerError::Argument { .. } => point.refuse("lora", error.to_string()),
         error => SimulateError::Learner(error),
     })?;
     let bytes = learner.layout().parameters() * 4;
@@ -242,6 +246,28 @@ pub(crate) fn check(point: &Point, materials: &Materials, corpus: &Corpus) -> Re
             "expected updates of at most {limit} bytes, got {bytes}; choose a smaller model"
         );
         return Err(point.refuse("method", message));
+    }
+    check_memory(point, bytes as u64)
+}
+
+/// Refuses rounds whose updates are more than the rule may hold: it would leave some out.
+fn check_memory(point: &Point, update_bytes: u64) -> Result<()> {
+    let experiment = &point.experiment;
+    let AggregationSettings {
+        rule,
+        measure_error,
+        memory_mib,
+        ..
+    } = experiment.aggregation;
+    let holds_all = rule.holds() == Holds::All || measure_error == MeasureError::EachRound;
+    let updates = u64::from(experiment.updates());
+    let needed = (updates * update_bytes).div_ceil(1 << 20);
+    if experiment.method.is_federated() && holds_all && needed > u64::from(memory_mib) {
+        let message = format!(
+            "expected at least {needed}, for {updates} updates of {update_bytes} bytes that are \
+             held until the round ends, got {memory_mib}"
+        );
+        return Err(point.refuse("aggregation.memory_mib", message));
     }
     Ok(())
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Error, Result, anyhow};
 use fl_core::partition::Partition;
 use fl_core::task::Task;
 use learner::BaseModel;
 use learner::texts::{self, Row};
+use server::ModelFolder;
 use server::bundled::{self, BundledCorpus};
 use simulate::{Loader, Materials, Point, SimulateError};
 
@@ -19,7 +20,7 @@ use crate::task::file::TaskFile;
 pub struct Reader {
     folder: PathBuf,
     /// The model read last, which most often the next point names too.
-    model: Option<(Option<PathBuf>, BaseModel)>,
+    model: Option<(Option<PathBuf>, BaseModel, String)>,
     /// Every file of texts that was read, by its path and the task that it was read for.
     texts: BTreeMap<(PathBuf, String), Arc<Vec<Row>>>,
 }
@@ -34,19 +35,24 @@ impl Reader {
         }
     }
 
-    fn base(&mut self, model: Option<&PathBuf>) -> Result<BaseModel> {
-        if let Some((known, base)) = &self.model
+    /// The base model, and the digest of its files.
+    fn base(&mut self, model: Option<&PathBuf>) -> Result<(BaseModel, String)> {
+        if let Some((known, base, digest)) = &self.model
             && known.as_ref() == model
         {
-            return Ok(base.clone());
+            return Ok((base.clone(), digest.clone()));
         }
-        let base = match model {
-            Some(model) => inputs::base_model(&self.folder.join(model))?,
+        let (base, digest) = match model {
+            Some(model) => {
+                let folder = ModelFolder::open(&self.folder.join(model))?;
+                (folder.load()?, folder.digest()?)
+            }
             None => bundled::base_model()?
+                .zip(bundled::model_digest())
                 .ok_or_else(|| anyhow!("this program has no model of its own; set model"))?,
         };
-        self.model = Some((model.cloned(), base.clone()));
-        Ok(base)
+        self.model = Some((model.cloned(), base.clone(), digest.clone()));
+        Ok((base, digest))
     }
 
     /// The task that `from` names: a file, else a shipped one.
@@ -114,7 +120,7 @@ impl Reader {
                         point.refuse("task", "expected a task for these texts, got none")
                     })?,
             ),
-            Some((_, Some(from))) => Some(self.task(from)?),
+            Some((_, Some(from))) => Some(self.task(from).map_err(wrong(point, "task"))?),
             Some((from, None)) => {
                 let message = format!("expected a task's name or file, got {from}");
                 return Err(point.refuse("task.from", message).into());
@@ -123,11 +129,16 @@ impl Reader {
         let task = point.task(named)?;
         let (train, test) = match (&corpus, &data.train, &data.test) {
             (Some(corpus), ..) => {
-                let read =
-                    |content: &[u8]| texts::read(content, &task).map(|texts| Arc::new(texts.rows));
+                let read = |content: &[u8]| bundled_rows(point, content, &task);
                 (read(&corpus.train)?, read(&corpus.test)?)
             }
-            (None, Some(train), Some(test)) => (self.rows(train, &task)?, self.rows(test, &task)?),
+            (None, Some(train), Some(test)) => {
+                let train = self
+                    .rows(train, &task)
+                    .map_err(wrong(point, "data.train"))?;
+                let test = self.rows(test, &task).map_err(wrong(point, "data.test"))?;
+                (train, test)
+            }
             // Its settings were checked.
             (None, ..) => return Err(anyhow!("the experiment names no texts")),
         };
@@ -136,16 +147,46 @@ impl Reader {
             _ => BTreeMap::new(),
         };
         let validation = data.validation.as_ref();
-        let validation = validation.map(|path| self.rows(path, &task)).transpose()?;
+        let validation = validation
+            .map(|path| {
+                self.rows(path, &task)
+                    .map_err(wrong(point, "data.validation"))
+            })
+            .transpose()?;
         let model = point.experiment.model.as_ref();
+        let (base, model_digest) = self.base(model).map_err(wrong(point, "model"))?;
         Ok(Materials {
-            base: self.base(model).context("model")?,
+            base,
+            model_digest,
             task,
             train,
             column,
             test,
             validation,
         })
+    }
+}
+
+/// The error of what a setting names, with the setting's place.
+fn wrong(point: &Point, key: &'static str) -> impl Fn(Error) -> SimulateError {
+    move |error| point.refuse(key, format!("{error:#}"))
+}
+
+/// A bundled corpus's texts, whose labels all have to be the task's.
+fn bundled_rows(point: &Point, content: &[u8], task: &Task) -> Result<Arc<Vec<Row>>> {
+    let texts = texts::read(content, task).map_err(|error| wrong(point, "task")(error.into()))?;
+    match texts.problems.first() {
+        None => Ok(Arc::new(texts.rows)),
+        Some(problem) => {
+            let more = texts.problems.len() - 1 + texts.more_problems;
+            let message = format!(
+                "expected a task for the texts of {}, but line {} does not fit: {} ({more} more)",
+                point.experiment.data.title(),
+                problem.line,
+                problem.message
+            );
+            Err(point.refuse("task", message).into())
+        }
     }
 }
 

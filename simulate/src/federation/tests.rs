@@ -145,7 +145,10 @@ fn rounds_that_never_have_enough_are_given_up() {
             Err(error) => break error.to_string(),
         }
     };
-    assert!(error.contains("round 1 was abandoned 100 times"), "{error}");
+    assert!(
+        error.contains("round 1 came to nothing in 100 of 100 attempts"),
+        "{error}"
+    );
     assert_eq!(error.lines().count(), 1);
 }
 
