@@ -28,7 +28,7 @@ pub struct Arguments {
     /// several times, every choice of one value each
     #[arg(long = "sweep", value_name = "KEY=V1,V2,…")]
     sweeps: Vec<String>,
-    /// Folder for the results; made when it is missing
+    /// Folder for the results; made when it is missing, refused when it holds something else
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// CSV that a row is added to for each run, beside DIR's own

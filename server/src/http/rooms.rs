@@ -36,9 +36,17 @@ struct Defaults<'a> {
     responses((status = 200, description = "Default settings, models and texts", body = Defaults))
 )]
 pub(crate) async fn defaults(State(app): State<App>) -> Response {
+    let models: Vec<&ModelInfo> = app.library.models.iter().map(|model| &model.info).collect();
+    let mut settings = RoomSettings::default();
+    // A program without a model of its own offers the operator's alone.
+    if let Some(first) = models.first()
+        && !models.iter().any(|model| model.name == settings.model)
+    {
+        settings.model.clone_from(&first.name);
+    }
     json(&Defaults {
-        settings: RoomSettings::default(),
-        models: app.library.models.iter().map(|model| &model.info).collect(),
+        settings,
+        models,
         corpora: app
             .library
             .corpora
