@@ -43,7 +43,10 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let document = Document::open(&arguments.config)?;
     let plan = Plan::new(&document, &arguments.sets, &arguments.sweeps)?;
-    if let Some(summary) = &arguments.summary {
+    if let Some(summary) = &arguments.summary
+        // That folder may still have to be made.
+        && (!summary.starts_with(&arguments.out) || summary.exists())
+    {
         simulate::check_summary(summary).context("--summary")?;
     }
     let mut reader = Reader::beside(&arguments.config);

@@ -325,7 +325,7 @@ fn what_is_wrong_is_told_before_anything_starts() {
         (
             "\"task.toml\"",
             "\"nothing\"",
-            "few.toml, line 3, task: nothing: ",
+            "few.toml, line 3, task.from: nothing: ",
         ),
         (
             "\"task.toml\"",
@@ -336,7 +336,7 @@ fn what_is_wrong_is_told_before_anything_starts() {
         (
             "rank = 2",
             "top_layers = 9, rank = 2",
-            "few.toml, line 9, lora: LoRA top layers: expected ",
+            "few.toml, line 9, lora.top_layers: LoRA top layers: expected ",
         ),
         (
             "clients = 3",

@@ -131,11 +131,21 @@ fn sniff(bytes: &[u8]) -> (Format, u8) {
     }
 }
 
-/// Whether the last row has several lines and a quote that never closes.
-fn is_open(row: Option<&[u8]>) -> bool {
+/// A table's parser.
+fn parser(bytes: &[u8], delimiter: u8) -> csv::Reader<&[u8]> {
+    csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .flexible(true)
+        .has_headers(false)
+        .from_reader(bytes)
+}
+
+/// Whether the last row has several lines and a quote that never closes: a row behind it is part
+/// of it.
+fn is_open(row: Option<&[u8]>, delimiter: u8) -> bool {
     let row = row.unwrap_or_default().trim_ascii();
-    let count = |wanted| row.iter().filter(|&&byte| byte == wanted).count();
-    count(b'\n') > 0 && count(b'"') % 2 == 1
+    let longer = [row, b"\nx\n"].concat();
+    row.contains(&b'\n') && parser(&longer, delimiter).byte_records().count() == 1
 }
 
 /// The places of a table's columns.
@@ -151,11 +161,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn table(&mut self, bytes: &[u8], delimiter: u8) -> Result<()> {
-        let mut reader = csv::ReaderBuilder::new()
-            .delimiter(delimiter)
-            .flexible(true)
-            .has_headers(false)
-            .from_reader(bytes);
+        let mut reader = parser(bytes, delimiter);
         let mut record = csv::ByteRecord::new();
         let mut header: Option<Header> = None;
         let mut lines = Lines::new(bytes);
@@ -175,7 +181,7 @@ impl Reader<'_> {
             let start = record.position().map_or(0, |at| at.byte() as usize);
             match &header {
                 None => header = Some(self.header(&record)?),
-                Some(_) if is_last(&reader) && is_open(bytes.get(start..)) => {
+                Some(_) if is_last(&reader) && is_open(bytes.get(start..), delimiter) => {
                     let message = "a quote opens in this row and never closes, which makes one \
                                    text of the rows behind it";
                     self.problem(line, message.into());

@@ -146,25 +146,25 @@ fn difference(key: &str, found: &Value, wanted: &Value) -> Option<(String, Strin
     })
 }
 
-/// Writes a file so that it is there whole or as it was before; a link stays one.
+/// Writes a file so that it is there whole or as it was before.
 ///
 /// # Errors
 /// A file that cannot be written.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // Hidden, beside it, and the same each time, so that what an interruption left is written over.
+    let next = path.with_file_name(format!(".{name}.lpfl-next"));
     let write = || -> std::io::Result<()> {
-        let target = match path.is_symlink() {
-            true => fs::canonicalize(path)?,
-            false => path.to_owned(),
-        };
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        // Hidden, and with a name that nobody else's file has.
-        let next = target.with_file_name(format!(".{name}.lpfl-{}", std::process::id()));
         let mut file = File::create(&next)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&next, &target)
+        fs::rename(&next, path)
     };
-    write().map_err(|error| SimulateError::file(path, error))
+    write().map_err(|error| {
+        // Half a file helps nobody, and may fill the disk.
+        let _ = fs::remove_file(&next);
+        SimulateError::file(path, error)
+    })
 }
 
 #[cfg(test)]

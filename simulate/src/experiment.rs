@@ -83,7 +83,7 @@ impl Default for Experiment {
     fn default() -> Self {
         Self {
             name: String::new(),
-            data: Data::usual(),
+            data: Data::bundled(Data::USUAL),
             model: None,
             task: toml::Table::new(),
             method: Method::default(),
@@ -172,10 +172,8 @@ pub struct Data {
 }
 
 impl Data {
-    /// The texts where none are named.
-    pub fn usual() -> Self {
-        Self::bundled("reviews")
-    }
+    /// The name of the texts where none are named.
+    pub(crate) const USUAL: &str = "reviews";
 
     /// A bundled corpus.
     pub fn bundled(corpus: &str) -> Self {

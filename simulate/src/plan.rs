@@ -16,6 +16,9 @@ use laying::{Assignment, lay, set};
 /// Most points of a grid.
 const MOST_POINTS: u128 = 10_000;
 
+/// Most bytes of a folder's name, as file systems have it.
+const MOST_FOLDER_BYTES: usize = 255;
+
 /// Everything that a command asks for.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -73,7 +76,16 @@ impl Plan {
         }
         let mut points = Vec::new();
         for steps in axes::product(&axes) {
-            points.push(point(document, &table, &sets, &axes, &steps, &name)?);
+            let point = point(document, &table, &sets, &axes, &steps, &name)?;
+            let folder = point.folder();
+            if folder.len() > MOST_FOLDER_BYTES {
+                let message = format!(
+                    "expected names that make a folder of at most {MOST_FOLDER_BYTES} bytes, got \
+                     {folder}"
+                );
+                return Err(SimulateError::setting(document.name(), message));
+            }
+            points.push(point);
         }
         Ok(Self { name, points })
     }
@@ -97,7 +109,8 @@ impl Point {
 
 impl Origin {
     fn of(&self, key: &str) -> String {
-        let steps: Vec<&str> = key.split('.').collect();
+        let steps = key.split(['.', '[']).map(|step| step.trim_end_matches(']'));
+        let steps: Vec<&str> = steps.collect();
         let covers = |flag: &&Assignment| {
             let set = flag.key.split('.');
             set.zip(&steps).all(|(set, step)| set == *step)

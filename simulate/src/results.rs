@@ -1,8 +1,9 @@
 //! What an experiment leaves: `results.json`, `rounds.csv`, `report.html`, `report.md`, plots and
 //! summary rows.
 
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
-use std::{fs, io};
 
 use fl_core::task::Task;
 use serde::Serialize;
@@ -157,17 +158,30 @@ impl Results {
     /// # Errors
     /// A file that is no summary, or cannot be written.
     pub fn append_summary(&self, path: &Path) -> Result<()> {
-        let mut content = summary_so_far(path)?;
-        if !content.ends_with('\n') {
-            content.push('\n');
-        }
+        let failed = |error| SimulateError::file(path, error);
+        let options = File::options()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(path);
+        let mut file = options.map_err(failed)?;
+        // Another experiment may be adding its rows.
+        file.lock().map_err(failed)?;
+        let mut content = Vec::new();
+        file.read_to_end(&mut content).map_err(failed)?;
+        let known = summary_of(path, content)?;
+        let mut added = match known.as_str() {
+            "" => summary_header()?,
+            known if !known.ends_with('\n') => "\n".into(),
+            _ => String::new(),
+        };
         for line in csv_lines(self.summary())?.lines() {
-            if !content.lines().any(|known| known == line) {
-                content.push_str(line);
-                content.push('\n');
+            if !known.lines().any(|known| known == line) {
+                added.push_str(line);
+                added.push('\n');
             }
         }
-        write_whole(path, content.as_bytes())
+        file.write_all(added.as_bytes()).map_err(failed)
     }
 
     /// A row for each run.
@@ -233,20 +247,19 @@ pub fn check_summary(path: &Path) -> Result<()> {
         let message = "expected a folder for the summary, got none; make it";
         return Err(SimulateError::file(folder, message));
     }
-    summary_so_far(path).map(drop)
-}
-
-/// A summary's content; where there is none, its header.
-fn summary_so_far(path: &Path) -> Result<String> {
-    let header = csv_lines([SUMMARY.map(str::to_owned).to_vec()])?;
     if !path.exists() {
-        return Ok(header);
+        return Ok(());
     }
     let content = fs::read(path).map_err(|error| SimulateError::file(path, error))?;
-    let content = String::from_utf8(content).unwrap_or_default();
-    match content.starts_with(&header) {
-        true => Ok(content),
-        false => {
+    summary_of(path, content).map(drop)
+}
+
+/// A file's content, which is a summary's, or nothing.
+fn summary_of(path: &Path, content: Vec<u8>) -> Result<String> {
+    let header = summary_header()?;
+    match String::from_utf8(content) {
+        Ok(content) if content.is_empty() || content.starts_with(&header) => Ok(content),
+        _ => {
             let header = header.trim_end();
             let message = format!("expected a summary with the header {header}; name another file");
             Err(SimulateError::file(path, message))
@@ -254,13 +267,17 @@ fn summary_so_far(path: &Path) -> Result<String> {
     }
 }
 
-/// The files of a folder of results.
-const FILES: [&str; 5] = [
+fn summary_header() -> Result<String> {
+    csv_lines([SUMMARY.map(str::to_owned).to_vec()])
+}
+
+/// What results replace in their folder.
+const REPLACED: [&str; 5] = [
     "results.json",
     "rounds.csv",
     "report.html",
     "report.md",
-    "summary.csv",
+    "plots",
 ];
 
 /// Refuses a folder with files that results would replace and no experiment has written.
@@ -271,13 +288,9 @@ pub(crate) fn check_folder(folder: &Path) -> Result<()> {
     let found = |name: &str| folder.join(name).exists();
     let json = fs::read(folder.join("results.json")).unwrap_or_default();
     let results: Value = serde_json::from_slice(&json).unwrap_or_default();
-    // An experiment writes results.json first, and keeps its runs until it does.
-    let is_ours = match found("results.json") {
-        true => results["experiment"].is_string() && results["points"].is_array(),
-        false => found("runs"),
-    };
-    let foreign = FILES.into_iter().chain(["plots"]).find(|name| found(name));
-    match foreign {
+    // An experiment writes results.json first.
+    let is_ours = results["experiment"].is_string() && results["points"].is_array();
+    match REPLACED.into_iter().find(|name| found(name)) {
         Some(name) if !is_ours => {
             let message = "no experiment wrote this; name another --out";
             Err(SimulateError::file(&folder.join(name), message))

@@ -236,7 +236,15 @@ pub(crate) fn check(point: &Point, materials: &Materials, corpus: &Corpus) -> Re
     let learner = learner.map_err(|error| match error {
         LearnerError::LabelWord { .. } => point.refuse("task", error.to_string()),
         LearnerError::PatternLength { .. } => point.refuse("task.patterns", error.to_string()),
-        LearnerError::Argument { .. } => point.refuse("lora", error.to_string()),
+        LearnerError::Argument { what, .. } => {
+            let key = match what {
+                "LoRA rank" => "lora.rank",
+                "LoRA top layers" => "lora.top_layers",
+                _ if experiment.method == Method::FpFl => "method",
+                _ => "lora",
+            };
+            point.refuse(key, error.to_string())
+        }
         error => SimulateError::Learner(error),
     })?;
     let bytes = learner.layout().parameters() * 4;
@@ -250,7 +258,7 @@ pub(crate) fn check(point: &Point, materials: &Materials, corpus: &Corpus) -> Re
     check_memory(point, bytes as u64)
 }
 
-/// Refuses rounds whose updates are more than the rule may hold: it would leave some out.
+/// Refuses rounds that may have more updates than the rule may hold, which would leave some out.
 fn check_memory(point: &Point, update_bytes: u64) -> Result<()> {
     let experiment = &point.experiment;
     let AggregationSettings {
@@ -260,11 +268,18 @@ fn check_memory(point: &Point, update_bytes: u64) -> Result<()> {
         ..
     } = experiment.aggregation;
     let holds_all = rule.holds() == Holds::All || measure_error == MeasureError::EachRound;
-    let updates = u64::from(experiment.updates());
-    let needed = (updates * update_bytes).div_ceil(1 << 20);
+    let updates = experiment.updates() as usize;
+    // The largest that a round may have, where clients have adapters of several ranks.
+    let sizes = (0..experiment.clients as usize).map(|client| {
+        let rank = rank(experiment, client).unwrap_or(experiment.lora.rank);
+        update_bytes * u64::from(rank) / u64::from(experiment.lora.rank)
+    });
+    let mut sizes: Vec<u64> = sizes.collect();
+    sizes.sort_unstable_by(|one, other| other.cmp(one));
+    let needed = sizes.iter().take(updates).sum::<u64>().div_ceil(1 << 20);
     if experiment.method.is_federated() && holds_all && needed > u64::from(memory_mib) {
         let message = format!(
-            "expected at least {needed}, for {updates} updates of {update_bytes} bytes that are \
+            "expected at least {needed}, for {updates} updates of up to {update_bytes} bytes that are \
              held until the round ends, got {memory_mib}"
         );
         return Err(point.refuse("aggregation.memory_mib", message));

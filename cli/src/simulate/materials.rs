@@ -120,7 +120,7 @@ impl Reader {
                         point.refuse("task", "expected a task for these texts, got none")
                     })?,
             ),
-            Some((_, Some(from))) => Some(self.task(from).map_err(wrong(point, "task"))?),
+            Some((_, Some(from))) => Some(self.task(from).map_err(wrong(point, "task.from"))?),
             Some((from, None)) => {
                 let message = format!("expected a task's name or file, got {from}");
                 return Err(point.refuse("task.from", message).into());

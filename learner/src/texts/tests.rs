@@ -54,6 +54,8 @@ fn a_quote_that_never_closes_is_named() {
     assert_eq!(found.problems[0].line, 3);
     let message = &found.problems[0].message;
     assert!(message.contains("never closes"), "{message}");
+    let legal = texts("text,label,size\n\"two\nlines\",positive,5\" pipe\n");
+    assert_eq!(legal.rows, [row(2, "two\nlines", Some(1))]);
 }
 
 #[test]

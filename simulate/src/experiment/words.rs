@@ -44,17 +44,10 @@ fn word_or_table<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     })
 }
 
-/// A bundled corpus by its name, or a table of files; one that names no texts is about the usual ones.
+/// A bundled corpus by its name, or a table of files.
 pub(super) fn data<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Data, D::Error> {
     let expected = "a bundled corpus's name, or a table with train and test";
-    let data = word_or_table(deserializer, expected, |word| Some(Data::bundled(word)))?;
-    Ok(match (&data.corpus, &data.train, &data.test) {
-        (None, None, None) => Data {
-            corpus: Data::usual().corpus,
-            ..data
-        },
-        _ => data,
-    })
+    word_or_table(deserializer, expected, |word| Some(Data::bundled(word)))
 }
 
 /// A task by its name, or a table of its fields.

@@ -10,9 +10,6 @@ use crate::document::Document;
 use crate::error::{Result, SimulateError};
 use crate::experiment::Experiment;
 
-/// Most bytes of the part of a folder's name that an axis adds.
-const MOST_NAME_BYTES: usize = 120;
-
 /// One axis: what each of its values is called, and what it changes.
 pub(super) struct Axis {
     pub(super) name: String,
@@ -146,16 +143,14 @@ fn check_unique(document: &Document, axis: &Axis) -> Result<()> {
         let (place, name) = match step {
             Step::Case(case) => {
                 let place = document.place(&format!("{}.name", case.laid.key));
+                if case.name.trim().is_empty() {
+                    return Err(SimulateError::setting(place, "expected a name, got none"));
+                }
                 (place, case.name.clone())
             }
             Step::Value(assignment) => (assignment.flag.clone(), assignment.shown()),
         };
         let folder = format!("{}={}", axis.name, in_folder(&name));
-        let longest = folder.len() > MOST_NAME_BYTES;
-        if name.trim().is_empty() || longest {
-            let message = format!("expected a name of 1 to {MOST_NAME_BYTES} bytes for its folder");
-            return Err(SimulateError::setting(place, message));
-        }
         if let Some(before) = known.insert(folder.clone(), name.clone()) {
             let message = match before == name {
                 true => format!(

@@ -3,6 +3,7 @@
 use toml::{Table, Value};
 
 use crate::error::{Result, SimulateError};
+use crate::experiment::Data;
 
 /// Most tables that a dotted key goes through.
 const MOST_STEPS: usize = 16;
@@ -77,11 +78,16 @@ pub(super) fn set(table: &mut Table, assignment: &Assignment) -> Result<()> {
     }
     let mut inner = table;
     for (depth, step) in steps.into_iter().enumerate() {
-        let entry = inner
-            .entry(step)
-            .or_insert_with(|| Value::Table(Table::new()));
+        let entry = inner.entry(step).or_insert_with(|| match (depth, step) {
+            (0, "data") => Data::USUAL.into(),
+            _ => Value::Table(Table::new()),
+        });
         if depth == 0 {
-            spell_out(step, entry);
+            let names_texts = matches!(key.as_str(), "data.corpus" | "data.train" | "data.test");
+            match names_texts && entry.is_str() {
+                true => *entry = Value::Table(Table::new()),
+                false => spell_out(step, entry),
+            }
         }
         inner = entry.as_table_mut().ok_or_else(|| {
             let message = format!("{step} is no table of settings");
@@ -114,9 +120,15 @@ pub(super) fn is_axis(key: &str) -> bool {
     matches!(first.trim(), "cases" | "sweep")
 }
 
-/// Whether a table replaces the one before at this key, instead of joining it.
+/// Whether a table replaces the one before at this key, instead of joining it: a choice, other
+/// texts, another task.
 pub(super) fn is_whole(key: &str, table: &Table) -> bool {
-    matches!(key, "data" | "task") || table.contains_key("by")
+    let has = |key: &&str| table.contains_key(*key);
+    match key {
+        "data" => ["corpus", "train", "test"].iter().any(has),
+        "task" => ["from", "patterns"].iter().any(has),
+        _ => table.contains_key("by"),
+    }
 }
 
 /// Lays a table over another: tables are joined, but for those that are one choice as a whole.
@@ -152,14 +164,23 @@ mod tests {
         let mut table: Table = "soft_labels = \"off\"".parse().unwrap();
         lay(&mut table, &"soft_labels.weight = 1".parse().unwrap());
         assert_eq!(table["soft_labels"]["growth"]["by"].as_str(), Some("off"));
-        let mut table: Table = "a = { x = 1, y = 2 }\ng = { by = \"u\", f = 1 }\ntask = { z = 1 }"
+        let mut table: Table = "data = { train = \"a\", test = \"b\" }\ntask = \"mine\""
             .parse()
             .unwrap();
-        let over: Table = "a.y = 3\ng = { by = \"v\" }\ntask = { w = 1 }"
+        let over = "data.train_texts = 100\ntask.max_tokens = 64";
+        lay(&mut table, &over.parse().unwrap());
+        assert_eq!(table["data"]["train"].as_str(), Some("a"));
+        assert_eq!(table["data"]["train_texts"].as_integer(), Some(100));
+        assert_eq!(table["task"]["from"].as_str(), Some("mine"));
+        let mut table: Table =
+            "a = { x = 1, y = 2 }\ng = { by = \"u\", f = 1 }\ntask = { from = \"z\" }"
+                .parse()
+                .unwrap();
+        let over: Table = "a.y = 3\ng = { by = \"v\" }\ntask = { from = \"w\" }"
             .parse()
             .unwrap();
         lay(&mut table, &over);
-        let expected: Table = "a = { x = 1, y = 3 }\ng = { by = \"v\" }\ntask = { w = 1 }"
+        let expected: Table = "a = { x = 1, y = 3 }\ng = { by = \"v\" }\ntask = { from = \"w\" }"
             .parse()
             .unwrap();
         assert_eq!(table, expected);

@@ -220,7 +220,7 @@ fn what_is_wrong_is_named_by_its_place() {
             "[[cases.a]]\nname = \"\"",
             &[],
             &[],
-            "line 2, cases.a[0].name: expected a name of 1 to 120 bytes",
+            "line 2, cases.a[0].name: expected a name, got none",
         ),
         (
             "",
@@ -303,6 +303,12 @@ fn what_is_wrong_is_named_by_its_place() {
         ),
         (
             "data = \"news\"",
+            &["data.train=a.csv"],
+            &[],
+            "expected a bundled corpus, or train and test, got neither",
+        ),
+        (
+            "data.corpus = \"news\"",
             &["data.train=a.csv"],
             &[],
             "expected a bundled corpus, or files as data = { train = …, test = … }, got both",
