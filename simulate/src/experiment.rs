@@ -17,6 +17,7 @@ use fl_core::soft_labels::{Growth, SoftLabelSettings};
 use fl_core::task::Task;
 use serde::{Deserialize, Serialize};
 
+use world::refused;
 pub use world::{Attack, Attackers, Dropouts, RoundShape, Sample, Stragglers};
 
 /// Everything that decides a run but for its seed.
@@ -320,14 +321,7 @@ impl Experiment {
     /// # Errors
     /// The first one out of its range, or that excludes another.
     pub fn check(&self) -> Result<(), SettingsError> {
-        let refused = |field: &str, expected: &str, got: String| {
-            let (field, expected) = (field.into(), expected.into());
-            Err(SettingsError {
-                field,
-                expected,
-                got,
-            })
-        };
+        let refused = |field: &str, expected: &str, got: String| Err(refused(field, expected, got));
         if !(1..=100_000).contains(&self.clients) {
             return refused("clients", "1 to 100000", self.clients.to_string());
         }

@@ -5,6 +5,7 @@ use fl_core::compression::Compression;
 use fl_core::error::SettingsError;
 use fl_core::settings::MeasureError;
 
+use super::world::refused;
 use super::{Experiment, Method};
 
 impl Experiment {
@@ -13,14 +14,7 @@ impl Experiment {
     /// # Errors
     /// The first that excludes another.
     pub(super) fn check_rules(&self) -> Result<(), SettingsError> {
-        let refused = |field: &str, expected: &str, got: String| {
-            let (field, expected) = (field.into(), expected.into());
-            Err(SettingsError {
-                field,
-                expected,
-                got,
-            })
-        };
+        let refused = |field: &str, expected: &str, got: String| Err(refused(field, expected, got));
         let rule = self.aggregation.rule;
         let lora_only =
             rule.mixes_ranks() || rule.has_residual() || rule.trained(1) != Trained::Both;

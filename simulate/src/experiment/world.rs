@@ -197,7 +197,7 @@ pub enum Attack {
     },
 }
 
-fn refused(field: &str, expected: &str, got: impl ToString) -> SettingsError {
+pub(super) fn refused(field: &str, expected: &str, got: impl ToString) -> SettingsError {
     SettingsError {
         field: field.into(),
         expected: expected.into(),
